@@ -1,0 +1,57 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// SwiftPM builds Carousel for development, tests and Swift programs. What ships to C and Python is
+// built by CMake (CMakeLists.txt) from the same sources.
+
+// The kernels are compiled once per instruction set from the same files: Sources/Kernels holds
+// them, the folders of the targets hold links. A clang flag steers Swift's code generation.
+#if arch(x86_64)
+  let avx2: [SwiftSetting] = [
+    .unsafeFlags(["-Xcc", "-march=x86-64-v3"]), .define("KERNELS_AVX2"),
+  ]
+  let avx512: [SwiftSetting] = [
+    .unsafeFlags(["-Xcc", "-march=x86-64-v4"]), .define("KERNELS_AVX512"),
+  ]
+  let kernelTargets: [Target] = [
+    .target(name: "KernelsBaseline", dependencies: ["KernelInterface"]),
+    .target(name: "KernelsAVX2", dependencies: ["KernelInterface"], swiftSettings: avx2),
+    .target(name: "KernelsAVX512", dependencies: ["KernelInterface"], swiftSettings: avx512),
+  ]
+#else
+  let kernelTargets: [Target] = [
+    .target(name: "KernelsBaseline", dependencies: ["KernelInterface"])
+  ]
+#endif
+let kernelDependencies: [Target.Dependency] =
+  ["KernelInterface"] + kernelTargets.map { .target(name: $0.name) }
+
+let package = Package(
+  name: "Carousel",
+  products: [
+    // The engine, for Swift programs.
+    .library(name: "LSTM", targets: ["LSTM"]),
+    // Reading and writing model files (needs libhdf5-dev and libjansson-dev).
+    .library(name: "ModelFiles", targets: ["ModelFiles"]),
+    // The C ABI.
+    .library(name: "carousel", type: .dynamic, targets: ["Carousel"]),
+  ],
+  targets: [
+    .target(name: "CPlatform"),
+    .target(name: "KernelInterface"),
+    .target(name: "LSTM", dependencies: kernelDependencies + ["CPlatform"]),
+    // Headers only: libhdf5 and libzip are opened when the first file is (Sources/ModelFiles).
+    .systemLibrary(name: "CHDF5", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CZip", providers: [.apt(["libzip-dev"])]),
+    .systemLibrary(
+      name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+    .target(
+      name: "ModelFiles", dependencies: ["LSTM", "CPlatform", "CHDF5", "CJansson", "CZip"]),
+    // include/carousel.h as a module, so that the compiler checks every entry point against it.
+    .systemLibrary(name: "CCarousel", path: "include"),
+    .target(name: "Carousel", dependencies: ["LSTM", "ModelFiles", "CCarousel"]),
+    .testTarget(name: "KernelTests", dependencies: kernelDependencies + ["LSTM"]),
+    .testTarget(name: "LSTMTests", dependencies: ["LSTM"]),
+    .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),
+  ] + kernelTargets
+)

@@ -1,0 +1,17 @@
+/* The few things of the platform that Swift cannot import: CPUID and variadic system calls. */
+#ifndef CAROUSEL_PLATFORM_H
+#define CAROUSEL_PLATFORM_H
+
+#include <stdint.h>
+
+/* Instruction sets that the processor and the operating system both support. */
+enum carousel_cpu_features {
+    CAROUSEL_CPU_AVX2_FMA = 1 << 0,    /* x86-64-v3 */
+    CAROUSEL_CPU_AVX512 = 1 << 1,      /* x86-64-v4: F, BW, CD, DQ, VL */
+    CAROUSEL_CPU_AVX512_BF16 = 1 << 2,
+    CAROUSEL_CPU_AVX512_VNNI = 1 << 3
+};
+
+uint32_t carousel_cpu_features(void);
+
+#endif

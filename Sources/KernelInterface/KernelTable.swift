@@ -1,0 +1,1 @@
+// Contract between the engine and the kernels.

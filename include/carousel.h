@@ -1,0 +1,4 @@
+/* under construction */
+#ifndef CAROUSEL_H
+#define CAROUSEL_H
+#endif

@@ -1,0 +1,31 @@
+/// How a matrix of `depth` rows (k) is laid out for the kernels: panels of `width` neighbouring
+/// columns, one after the other; within a panel, row after row. Columns that do not exist are zero.
+///
+///     canonical (K x N)            packed
+///     k=0  | p0     | p1  |        p0,k=0  p0,k=1 … p0,k=K-1 | p1,k=0  p1,k=1 … p1,k=K-1
+///     k=1  | p0     | p1  |        `-- width floats --'
+///
+/// **Products** use panels of `KernelTable.panelWidth` columns of the matrix.
+///
+/// **Fused steps** use one panel per group of `KernelTable.vectorWidth` = V units, and in it the
+/// blocks (gates) side by side, so width = blocks x V:
+///
+///     group u, row k:   | i: V units | f: V units | g: V units | o: V units |
+///
+/// so that one row of the panel is what the accumulators of V units of all gates need for one k.
+public struct PanelLayout: Sendable, Equatable {
+  /// K, rows of the matrix.
+  public var depth: Int
+  /// Floats per row of a panel.
+  public var width: Int
+  public var panels: Int
+
+  public init(depth: Int, width: Int, panels: Int) {
+    self.depth = depth
+    self.width = width
+    self.panels = panels
+  }
+
+  /// Floats from one panel to the next.
+  public var panelStride: Int { depth * width }
+}

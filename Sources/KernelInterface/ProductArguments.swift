@@ -1,0 +1,74 @@
+/// C[m, n] = C0[m, n] + sum over k of A[m, k] B[k, n], each element one chain of fused multiply-adds
+/// in ascending k that starts from C0: what C holds (`accumulates`), the bias of the column, or 0.
+///
+/// B is packed in panels of `KernelTable.panelWidth` columns (see ``PanelLayout``). Nothing outside
+/// rows x columns of C is written; the bias is read up to the next multiple of 16 columns.
+public struct ProductArguments {
+  public var rows: Int
+  public var columns: Int
+  public var depth: Int
+  /// Element (m, k) is at `m * aStride + k`.
+  public var a: UnsafePointer<Float>
+  public var aStride: Int
+  public var b: UnsafePointer<Float>
+  public var c: UnsafeMutablePointer<Float>
+  public var cStride: Int
+  public var bias: UnsafePointer<Float>?
+  public var accumulates: Bool
+
+  public init(
+    rows: Int, columns: Int, depth: Int, a: UnsafePointer<Float>, aStride: Int,
+    b: UnsafePointer<Float>, c: UnsafeMutablePointer<Float>, cStride: Int,
+    bias: UnsafePointer<Float>? = nil, accumulates: Bool = false
+  ) {
+    self.rows = rows
+    self.columns = columns
+    self.depth = depth
+    self.a = a
+    self.aStride = aStride
+    self.b = b
+    self.c = c
+    self.cStride = cStride
+    self.bias = bias
+    self.accumulates = accumulates
+  }
+}
+
+/// C[k, n] += sum over rows m of A[m, k] D[m, n], each element one chain of fused multiply-adds in
+/// ascending m: the gradient of a weight matrix from its input A and the deltas D of its output.
+///
+/// Nothing outside `depth` x `columns` of C is written. To split the work over threads, split k or
+/// n, never m: the sums then do not depend on the number of threads.
+public struct OuterProductArguments {
+  /// M, over which is summed.
+  public var rows: Int
+  /// K, the rows of C and columns of A.
+  public var depth: Int
+  /// N, the columns of C and D.
+  public var columns: Int
+  public var a: UnsafePointer<Float>
+  public var aStride: Int
+  public var d: UnsafePointer<Float>
+  public var dStride: Int
+  public var c: UnsafeMutablePointer<Float>
+  public var cStride: Int
+  /// `KernelTable.outerProductScratch` floats, 64-byte aligned, of the calling thread alone.
+  public var scratch: UnsafeMutablePointer<Float>
+
+  public init(
+    rows: Int, depth: Int, columns: Int, a: UnsafePointer<Float>, aStride: Int,
+    d: UnsafePointer<Float>, dStride: Int, c: UnsafeMutablePointer<Float>, cStride: Int,
+    scratch: UnsafeMutablePointer<Float>
+  ) {
+    self.rows = rows
+    self.depth = depth
+    self.columns = columns
+    self.a = a
+    self.aStride = aStride
+    self.d = d
+    self.dStride = dStride
+    self.c = c
+    self.cStride = cStride
+    self.scratch = scratch
+  }
+}

@@ -1,0 +1,73 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// The only place where the engine gets memory whose size depends on a caller or on a file.
+///
+/// Swift's own allocations end the process when they fail; these throw instead.
+public enum Memory {
+  /// Cache line, and width of the widest vector register, in bytes.
+  public static let alignment = 64
+  /// Rows of a matrix begin at multiples of this many scalars, so that the kernels can read and
+  /// write whole vectors at the end of a row.
+  public static let rowGranularity = 16
+
+  /// Aligned, zeroed memory; at least one byte, so that the pointer is never NULL.
+  static func allocate(bytes: Int) throws(EngineError) -> UnsafeMutableRawPointer {
+    var memory: UnsafeMutableRawPointer?
+    guard bytes >= 0, posix_memalign(&memory, alignment, max(bytes, 1)) == 0, let memory else {
+      throw EngineError(.outOfMemory, "no memory for a buffer of \(bytes) bytes")
+    }
+    memset(memory, 0, max(bytes, 1))
+    return memory
+  }
+
+  /// The product of sizes, or an error if it does not fit.
+  public static func product(_ sizes: Int...) throws(EngineError) -> Int {
+    var result = 1
+    for size in sizes {
+      let (value, overflow) = result.multipliedReportingOverflow(by: size)
+      guard size >= 0, !overflow else {
+        throw EngineError(.outOfMemory, "an array of \(sizes) elements does not fit in memory")
+      }
+      result = value
+    }
+    return result
+  }
+
+  /// The sum of two sizes, or an error if it does not fit.
+  public static func sum(_ first: Int, _ second: Int) throws(EngineError) -> Int {
+    let (value, overflow) = first.addingReportingOverflow(second)
+    guard !overflow else {
+      throw EngineError(.outOfMemory, "a size of \(first) + \(second) does not fit in memory")
+    }
+    return value
+  }
+
+  /// `width` rounded up to ``rowGranularity``.
+  public static func rowStride(_ width: Int) throws(EngineError) -> Int {
+    try sum(width, rowGranularity - 1) & ~(rowGranularity - 1)
+  }
+}
+
+/// Zeroed, 64-byte aligned memory for `count` elements, freed with the object.
+public final class Buffer<Element: BitwiseCopyable>: @unchecked Sendable {
+  public let pointer: UnsafeMutablePointer<Element>
+  public let count: Int
+
+  public init(count: Int) throws(EngineError) {
+    let bytes = try Memory.product(count, MemoryLayout<Element>.stride)
+    pointer = try Memory.allocate(bytes: bytes).assumingMemoryBound(to: Element.self)
+    self.count = count
+  }
+
+  deinit { free(pointer) }
+
+  public var elements: UnsafeMutableBufferPointer<Element> { .init(start: pointer, count: count) }
+
+  public func zero() { memset(pointer, 0, count * MemoryLayout<Element>.stride) }
+}

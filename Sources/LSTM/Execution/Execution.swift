@@ -1,0 +1,136 @@
+/// A network bound to memory for one batch size and sequence length: all buffers are laid out when
+/// it is made, so that a pass neither allocates nor fails. Not for use by two threads at once.
+public final class Execution<S: Scalar> {
+  public let network: Network<S>
+  public let weights: WeightSnapshot<S>
+  public let batch: Int
+  /// Steps of each input (1 for inputs without a time axis).
+  public let times: [Int]
+  public let mode: ExecutionMode
+  public let context = RunContext()
+  public let arena: Arena
+  /// Base of the gradients, laid out as the network's parameters; nil in inference modes.
+  public let parameterGradients: UnsafeMutablePointer<S>?
+
+  /// By node.
+  let signals: [Signal<S>]
+  let runs: [LayerRun<S>?]
+
+  public init(
+    network: Network<S>, weights: WeightSnapshot<S>, batch: Int, times: [Int],
+    mode: ExecutionMode, arena: Arena = Arena()
+  ) throws(EngineError) {
+    guard batch >= 1 else {
+      throw EngineError(.shape, "the batch must have at least one row, got \(batch)")
+    }
+    self.network = network
+    self.weights = weights
+    self.batch = batch
+    self.times = times
+    self.mode = mode
+    self.arena = arena
+    parameterGradients =
+      mode.keepsForBackward ? try arena.allocate(count: network.values.count) : nil
+    let plan = ExecutionPlan(
+      mode: mode, arena: arena, context: context, weights: weights,
+      parameterGradients: parameterGradients)
+    var signals: [Signal<S>] = []
+    var runs: [LayerRun<S>?] = []
+    for (index, node) in network.description.nodes.enumerated() {
+      if let layer = network.layers[index] {
+        do throws(EngineError) {
+          let run = try layer.makeRun(inputs: node.inputs.map { signals[$0] }, plan: plan)
+          signals.append(run.output)
+          runs.append(run)
+        } catch { throw error.within("layer '\(layer.name)'") }
+      } else {
+        let position = network.description.inputs.firstIndex(of: index) ?? 0
+        signals.append(
+          try Execution.inputSignal(
+            network.inputShapes[position], batch: batch, time: times[position], plan: plan))
+        runs.append(nil)
+      }
+    }
+    self.signals = signals
+    self.runs = runs
+  }
+
+  private static func inputSignal(
+    _ shape: SignalShape, batch: Int, time: Int, plan: ExecutionPlan<S>
+  ) throws(EngineError) -> Signal<S> {
+    let rows = try Memory.product(batch, time)
+    let mask: UnsafeMutablePointer<UInt8>? =
+      plan.mode.takesMask && shape.hasTime ? try plan.arena.allocate(count: rows) : nil
+    guard case .ids = shape else {
+      return try plan.signal(
+        batch: batch, time: time, hasTime: shape.hasTime, width: shape.features, mask: mask)
+    }
+    let ids: UnsafeMutablePointer<Int32> = try plan.arena.allocate(count: rows)
+    return Signal(
+      batch: batch, time: time, hasTime: true, width: 1, stride: 0,
+      values: try plan.arena.allocate(count: 1), gradient: nil, mask: mask, ids: ids)
+  }
+
+  /// Computes all signals and final states from the inputs and initial states.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  public func forward() {
+    for run in runs { run?.forward() }
+  }
+
+  /// Sets all gradients to zero: call before the output gradients are set.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  public func zeroGradients() {
+    guard let parameterGradients else { return }
+    parameterGradients.update(repeating: 0, count: network.values.count)
+    for signal in signals {
+      signal.gradient?.update(repeating: 0, count: signal.rows * signal.stride)
+    }
+    for run in runs {
+      for state in run?.states ?? [] {
+        state.finalGradient?.update(repeating: 0, count: batch * state.stride)
+      }
+    }
+  }
+
+  /// From the outputs' and final states' gradients to those of parameters, inputs and initial
+  /// states. Needs a `forward` in a mode that keeps for it.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  public func backward() {
+    for run in runs.reversed() { run?.backward() }
+  }
+
+  /// The next call begins with the states in which this one ended.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  public func carryStates() {
+    for run in runs {
+      guard let run else { continue }
+      for state in run.states {
+        state.initial.update(from: state.final, count: batch * state.stride)
+      }
+    }
+  }
+
+  /// Zero for all initial states.
+  public func resetStates() {
+    for run in runs {
+      for state in run?.states ?? [] {
+        state.initial.update(repeating: 0, count: batch * state.stride)
+      }
+    }
+  }
+
+  /// The signal of the network's output number `index`.
+  public func output(_ index: Int) -> Signal<S> { signals[network.description.outputs[index]] }
+  /// The signal of the network's input number `index`.
+  public func input(_ index: Int) -> Signal<S> { signals[network.description.inputs[index]] }
+  /// The states of all recurrent layers, in the order of the layers.
+  public var states: [StateSlot<S>] { runs.flatMap { $0?.states ?? [] } }
+  /// The run of a layer, for tracing.
+  public func run(ofLayer name: String) -> LayerRun<S>? {
+    network.layers.firstIndex { $0?.name == name }.flatMap { runs[$0] }
+  }
+}

@@ -1,0 +1,71 @@
+/// What flows along an edge of the graph during an execution: a matrix of `time * batch` rows,
+/// time-major (row t * batch + b), in memory of the execution's arena.
+public struct Signal<S: Scalar> {
+  public let batch: Int
+  /// Number of steps; 1 for a signal without a time axis.
+  public let time: Int
+  public let hasTime: Bool
+  public let width: Int
+  /// Scalars from row to row, `width` rounded up to 16; what lies between is of no meaning.
+  public let stride: Int
+  public let values: UnsafeMutablePointer<S>
+  /// dL/dvalues, same layout; only in executions that keep for the backward pass. Consumers add.
+  public let gradient: UnsafeMutablePointer<S>?
+  /// One byte per row, 0 where the step is masked or padded; nil: every step is valid.
+  public var mask: UnsafeMutablePointer<UInt8>?
+  /// The rows as ids instead of `values`, for inputs of kind `ids`.
+  public let ids: UnsafeMutablePointer<Int32>?
+
+  public var rows: Int { time * batch }
+}
+
+/// The state of one recurrent layer that the caller may set, read, and differentiate: `batch` rows
+/// of `width`.
+public struct StateSlot<S: Scalar> {
+  public let width: Int
+  public let stride: Int
+  /// Before the first step; zero unless set.
+  public let initial: UnsafeMutablePointer<S>
+  /// After the last (valid) step of each row.
+  public let final: UnsafeMutablePointer<S>
+  /// dL/dinitial, an output of the backward pass.
+  public let initialGradient: UnsafeMutablePointer<S>?
+  /// dL/dfinal, an input of the backward pass.
+  public let finalGradient: UnsafeMutablePointer<S>?
+}
+
+/// What an execution is for; fixed when its memory is laid out.
+public struct ExecutionMode: Hashable, Sendable {
+  /// Keeps what the backward pass needs.
+  public var keepsForBackward = false
+  /// Records the norms of dL/dc(t) and dL/dh(t) in the backward pass.
+  public var recordsGradientFlow = false
+  /// One step per call, the state carried from call to call.
+  public var isStream = false
+  /// The caller gives a mask or lengths.
+  public var takesMask = false
+
+  public init(
+    keepsForBackward: Bool = false, recordsGradientFlow: Bool = false, isStream: Bool = false,
+    takesMask: Bool = false
+  ) {
+    self.keepsForBackward = keepsForBackward
+    self.recordsGradientFlow = recordsGradientFlow
+    self.isStream = isStream
+    self.takesMask = takesMask
+  }
+}
+
+/// What may change from one pass of an execution to the next.
+public final class RunContext {
+  /// Dropout, recurrent dropout, zoneout and noise are active, BatchNormalization uses the batch.
+  public var isTraining = false
+  /// Source of all randomness of the pass; layers derive their own keys from it and their index.
+  public var randomKey: UInt64 = 0
+  /// Overrides what recurrent layers emit at masked steps.
+  public var maskedOutput: MaskedOutput?
+  /// Upper limit for the number of threads.
+  public var threads = 1
+
+  public init() {}
+}

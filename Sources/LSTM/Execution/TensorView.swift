@@ -1,0 +1,113 @@
+/// An array of the caller's, seen as (batch, time, width) through strides. Borrowed for one call.
+public struct TensorView {
+  public enum Element: Int32, Sendable, CaseIterable {
+    case float32 = 0
+    case float64 = 1
+    case int32 = 2
+    case int64 = 3
+  }
+
+  /// May be nil if the array holds no element.
+  public var base: UnsafeMutableRawPointer?
+  public var element: Element
+  public var batch: Int
+  /// 1 for arrays without a time axis.
+  public var time: Int
+  public var width: Int
+  /// In elements.
+  public var batchStride: Int
+  public var timeStride: Int
+  public var widthStride: Int
+
+  public init(
+    base: UnsafeMutableRawPointer?, element: Element, batch: Int, time: Int, width: Int,
+    batchStride: Int, timeStride: Int, widthStride: Int
+  ) {
+    self.base = base
+    self.element = element
+    self.batch = batch
+    self.time = time
+    self.width = width
+    self.batchStride = batchStride
+    self.timeStride = timeStride
+    self.widthStride = widthStride
+  }
+
+  /// C order: batch, time, width.
+  public init(
+    contiguous base: UnsafeMutableRawPointer?, element: Element, batch: Int, time: Int, width: Int
+  ) {
+    self.init(
+      base: base, element: element, batch: batch, time: time, width: width,
+      batchStride: time * width, timeStride: width, widthStride: 1)
+  }
+
+  /// Copies into time-major rows.
+  func read<S: Scalar>(into rows: UnsafeMutablePointer<S>, stride: Int) {
+    guard let base else { return }
+    switch element {
+    case .float32: copy(from: base.assumingMemoryBound(to: Float.self), rows, stride)
+    case .float64: copy(from: base.assumingMemoryBound(to: Double.self), rows, stride)
+    case .int32: copy(integers: base.assumingMemoryBound(to: Int32.self), rows, stride)
+    case .int64: copy(integers: base.assumingMemoryBound(to: Int64.self), rows, stride)
+    }
+  }
+
+  /// Copies from time-major rows; integers are not written to.
+  func write<S: Scalar>(from rows: UnsafePointer<S>, stride: Int) {
+    guard let base else { return }
+    switch element {
+    case .float32: copy(rows, stride, to: base.assumingMemoryBound(to: Float.self))
+    case .float64: copy(rows, stride, to: base.assumingMemoryBound(to: Double.self))
+    case .int32, .int64: break
+    }
+  }
+
+  private func copy<T: BinaryFloatingPoint, S: Scalar>(
+    from source: UnsafePointer<T>, _ rows: UnsafeMutablePointer<S>, _ stride: Int
+  ) {
+    for t in 0..<time {
+      for b in 0..<batch {
+        let from = source + (b * batchStride + t * timeStride)
+        let to = rows + (t * batch + b) * stride
+        for j in 0..<width { to[j] = S(from[j * widthStride]) }
+      }
+    }
+  }
+
+  private func copy<T: FixedWidthInteger, S: Scalar>(
+    integers source: UnsafePointer<T>, _ rows: UnsafeMutablePointer<S>, _ stride: Int
+  ) {
+    for t in 0..<time {
+      for b in 0..<batch {
+        let from = source + (b * batchStride + t * timeStride)
+        let to = rows + (t * batch + b) * stride
+        for j in 0..<width { to[j] = S(from[j * widthStride]) }
+      }
+    }
+  }
+
+  private func copy<S: Scalar, T: BinaryFloatingPoint>(
+    _ rows: UnsafePointer<S>, _ stride: Int, to target: UnsafeMutablePointer<T>
+  ) {
+    for t in 0..<time {
+      for b in 0..<batch {
+        let from = rows + (t * batch + b) * stride
+        let to = target + (b * batchStride + t * timeStride)
+        for j in 0..<width { to[j * widthStride] = T(from[j]) }
+      }
+    }
+  }
+
+  /// The id at a place, or nil if it is not a whole number that fits.
+  func id(batch b: Int, time t: Int) -> Int32? {
+    guard let base else { return nil }
+    let index = b * batchStride + t * timeStride
+    switch element {
+    case .float32: return Int32(exactly: base.assumingMemoryBound(to: Float.self)[index])
+    case .float64: return Int32(exactly: base.assumingMemoryBound(to: Double.self)[index])
+    case .int32: return base.assumingMemoryBound(to: Int32.self)[index]
+    case .int64: return Int32(exactly: base.assumingMemoryBound(to: Int64.self)[index])
+    }
+  }
+}

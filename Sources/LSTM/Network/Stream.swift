@@ -1,0 +1,86 @@
+/// The state of one running batch of sequences: one step goes in, one comes out. A step neither
+/// allocates nor locks. Keeps the weights that it was made with until `updateWeights`.
+public final class Stream<S: Scalar>: @unchecked Sendable {
+  public let network: Network<S>
+  public private(set) var execution: Execution<S>
+
+  public init(_ network: Network<S>, batch: Int) throws(EngineError) {
+    for layer in network.layers {
+      if let layer, let obstacle = layer.obstacleToStreaming {
+        throw EngineError(
+          .unsupported, "layer '\(layer.name)' cannot run step by step: \(obstacle)")
+      }
+    }
+    self.network = network
+    execution = try Stream.makeExecution(network, batch: batch)
+  }
+
+  private static func makeExecution(
+    _ network: Network<S>, batch: Int
+  ) throws(EngineError) -> Execution<S> {
+    try Execution(
+      network: network, weights: network.weights(), batch: batch,
+      times: network.inputShapes.map { _ in 1 }, mode: ExecutionMode(isStream: true))
+  }
+
+  /// Step 1 of a step: the input (batch, 1, features).
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  public func setInput(_ index: Int, _ view: TensorView) throws(EngineError) {
+    try execution.setInput(index, view)
+  }
+
+  /// Step 2: from inputs and state to outputs and new state.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  public func advance() {
+    execution.forward()
+    execution.carryStates()
+  }
+
+  /// Step 3: the output (batch, 1, features).
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  public func readOutput(_ index: Int, into view: TensorView) throws(EngineError) {
+    try execution.readOutput(index, into: view)
+  }
+
+  /// All states to their initial values.
+  public func reset() { execution.resetStates() }
+
+  /// Takes over the network's present weights; the state stays.
+  public func updateWeights() throws(EngineError) {
+    let fresh = try Stream.makeExecution(network, batch: execution.batch)
+    for (new, old) in zip(fresh.states, execution.states) {
+      new.initial.update(from: old.initial, count: execution.batch * old.stride)
+    }
+    execution = fresh
+  }
+
+  /// Scalars that `snapshot` writes.
+  public var stateCount: Int {
+    execution.states.reduce(0) { $0 + $1.width * execution.batch }
+  }
+
+  /// Copies the whole state out: the states of all recurrent layers in order, each (batch, width).
+  public func snapshot(into values: UnsafeMutablePointer<S>) {
+    var next = values
+    for state in execution.states {
+      for row in 0..<execution.batch {
+        next.update(from: state.initial + row * state.stride, count: state.width)
+        next += state.width
+      }
+    }
+  }
+
+  /// Copies a whole state in, as `snapshot` wrote it.
+  public func restore(from values: UnsafePointer<S>) {
+    var next = values
+    for state in execution.states {
+      for row in 0..<execution.batch {
+        (state.initial + row * state.stride).update(from: next, count: state.width)
+        next += state.width
+      }
+    }
+  }
+}

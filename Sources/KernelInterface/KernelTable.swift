@@ -7,7 +7,7 @@
 /// same bits. The baseline multiplies and adds in two roundings, so its bits differ from theirs.
 public struct KernelTable: Sendable {
   /// `baseline`, `avx2`, `avx512`: values of CAROUSEL_INSTRUCTION_SET.
-  public let name: String
+  public let name: StaticString
   /// Floats per vector register: units per group in fused steps.
   public let vectorWidth: Int
   /// Columns per panel of a packed matrix in `product`.
@@ -47,7 +47,7 @@ public struct KernelTable: Sendable {
   public let addColumnSums: Kernel<ColumnSumArguments>
 
   public init(
-    name: String, vectorWidth: Int, panelWidth: Int, rowTile: Int, outerProductScratch: Int,
+    name: StaticString, vectorWidth: Int, panelWidth: Int, rowTile: Int, outerProductScratch: Int,
     product: @escaping Kernel<ProductArguments>,
     outerProduct: @escaping Kernel<OuterProductArguments>,
     lstmStep: @escaping Kernel<LSTMStepArguments>,

@@ -1,0 +1,115 @@
+// Elementary functions: polynomials evaluated by fused multiply-adds, the same operations in every
+// lane and on every instruction set. Worst errors are in docs/performance.md and KernelTests.
+
+/// x = n ln 2 + r with |r| <= ln 2 / 2; n as an integer that is ready to be put into an exponent.
+@inline(__always) private func reduce(_ x: Vector) -> (r: Vector, n: BitVector) {
+  // Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum.
+  let magic = splat(12_582_912)
+  let shifted = fma(x, splat(1.442_695_04), magic)
+  let n = shifted - magic
+  // ln 2 in two parts; the first has trailing zeros, so that n * part is exact.
+  var r = fma(n, splat(-0.693_359_375), x)
+  r = fma(n, splat(2.121_944_4e-4), r)
+  return (r, bits(shifted))
+}
+
+/// (exp(r) - 1 - r) / r² on |r| <= ln 2 / 2 (coefficients of Cephes' expf).
+@inline(__always) private func exponentialTail(_ r: Vector) -> Vector {
+  var p = splat(1.987_569_15e-4)
+  p = fma(p, r, splat(1.398_199_95e-3))
+  p = fma(p, r, splat(8.333_451_9e-3))
+  p = fma(p, r, splat(4.166_579_6e-2))
+  p = fma(p, r, splat(1.666_666_55e-1))
+  return fma(p, r, splat(5.000_000_1e-1))
+}
+
+/// 2^n for n in -126...127, n in the low bits as `reduce` leaves it.
+@inline(__always) private func powerOfTwo(_ n: BitVector) -> Vector {
+  float((n &<< BitVector(repeating: 23)) &+ BitVector(repeating: 0x3f80_0000))
+}
+
+@inline(__always) func exponential(_ x: Vector) -> Vector {
+  // Beyond these bounds the result is 0 or infinity anyway.
+  let (r, shifted) = reduce(atMost(atLeast(x, splat(-104)), splat(89)))
+  let p = fma(exponentialTail(r), r * r, r) + splat(1)
+  // 2^n in two factors: n may be below -126 (denormal results) or 128.
+  let n = unsafeBitCast(
+    (shifted &- BitVector(repeating: 0x4b40_0000)), to: IntVector.self)
+  let half = n &>> IntVector(repeating: 1)
+  let rest = n &- half
+  return p * powerOfTwo(unsafeBitCast(half, to: BitVector.self))
+    * powerOfTwo(unsafeBitCast(rest, to: BitVector.self))
+}
+
+/// 1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their relative accuracy.
+@inline(__always) func sigmoid(_ x: Vector) -> Vector {
+  let e = exponential(float(bits(x) | BitVector(repeating: 0x8000_0000)))
+  let numerator = splat(1).replacing(with: e, where: x .< splat(0))
+  return numerator / (splat(1) + e)
+}
+
+/// tanh |x| = -m / (2 + m), m = exp(-2 |x|) - 1 computed without cancellation.
+@inline(__always) func tanh(_ x: Vector) -> Vector {
+  // tanh 10 is 1 in float; the bound keeps 2^n normal.
+  let a = atMost(magnitude(x), splat(10))
+  let (r, shifted) = reduce(a * splat(-2))
+  let scale = powerOfTwo(shifted)
+  let m = fma(scale, fma(exponentialTail(r), r * r, r), scale - splat(1))
+  return copySign(of: x, to: m / (splat(2) + m))
+}
+
+/// log(1 + e) for 0 <= e <= 1 (polynomial of Cephes' logf).
+@inline(__always) private func logOnePlus(_ e: Vector) -> Vector {
+  let large = e .> splat(0.414_213_56)
+  let f = e.replacing(with: (e - splat(1)) * splat(0.5), where: large)
+  var p = splat(7.037_683_6e-2)
+  p = fma(p, f, splat(-1.151_461_03e-1))
+  p = fma(p, f, splat(1.167_699_87e-1))
+  p = fma(p, f, splat(-1.242_014_08e-1))
+  p = fma(p, f, splat(1.424_932_28e-1))
+  p = fma(p, f, splat(-1.666_805_77e-1))
+  p = fma(p, f, splat(2.000_071_48e-1))
+  p = fma(p, f, splat(-2.499_999_4e-1))
+  p = fma(p, f, splat(3.333_333_1e-1))
+  let square = f * f
+  let log = fma(p * f, square, square * splat(-0.5)) + f
+  return log.replacing(with: log + splat(0.693_147_18), where: large)
+}
+
+@inline(__always) func softplus(_ x: Vector) -> Vector {
+  let positive = atLeast(x, splat(0))
+  return positive + logOnePlus(exponential(float(bits(x) | BitVector(repeating: 0x8000_0000))))
+}
+
+/// exp(x) - 1 without cancellation, for x <= 0.
+@inline(__always) func exponentialMinusOne(_ x: Vector) -> Vector {
+  let (r, shifted) = reduce(atLeast(x, splat(-30)))
+  let scale = powerOfTwo(shifted)
+  return fma(scale, fma(exponentialTail(r), r * r, r), scale - splat(1))
+}
+
+/// Φ(x) = (1 + erf(x / sqrt 2)) / 2. erf as in N. Juffa's erff: a polynomial up to 0.93, then
+/// 1 - exp(polynomial), whose exponential gives the lower tail without cancellation.
+@inline(__always) func normalDistribution(_ x: Vector) -> Vector {
+  let z = x * splat(0.707_106_77)
+  let t = magnitude(z)
+  let s = z * z
+  var r = fma(splat(-1.728_534_7e-5), t, splat(3.831_971_26e-4))
+  let u = fma(splat(-3.883_964_38e-3), t, splat(2.425_462_19e-2))
+  r = fma(r, s, u)
+  r = fma(r, t, splat(-1.067_778_77e-1))
+  r = fma(r, t, splat(-6.348_466_87e-1))
+  r = fma(r, t, splat(-1.287_175_12e-1))
+  // Past t = 10 the result is 0 or 1; the polynomial must not be asked there.
+  r = fma(r, t, splat(0) - t).replacing(with: splat(-104), where: t .> splat(10))
+  let tail = splat(0.5) * exponential(r)
+  let far = (splat(1) - tail).replacing(with: tail, where: z .< splat(0))
+  var p = splat(-5.967_617_03e-4)
+  p = fma(p, s, splat(4.991_194_23e-3))
+  p = fma(p, s, splat(-2.676_813_49e-2))
+  p = fma(p, s, splat(1.128_199_25e-1))
+  p = fma(p, s, splat(-3.761_253_36e-1))
+  p = fma(p, s, splat(1.283_791_66e-1))
+  let near = fma(splat(0.5), fma(p, z, z), splat(0.5))
+  return near.replacing(with: far, where: t .> splat(0.927_734_375))
+}

@@ -1,0 +1,140 @@
+import KernelInterface
+
+func lstmForward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
+  let s = arguments.pointee
+  for row in 0..<s.rows {
+    var unit = 0
+    while unit < s.units {
+      if s.computesCell { forwardCell(s, row, unit) }
+      if s.computesOutput { forwardOutput(s, row, unit) }
+      unit += lanes
+    }
+  }
+}
+
+/// Activates one block in place, keeping its pre-activation if asked; an absent gate is 1.
+@inline(__always) private func activateBlock(
+  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int, _ block: Int,
+  _ function: KernelActivation, _ peephole: Floats?, _ cell: Vector
+) -> Vector {
+  guard block >= 0 else { return splat(1) }
+  let at = block * s.blocks.stride + unit
+  let p = s.gates + row * s.gatesStride + at
+  var z = load(p)
+  if let peephole { z = fma(load(peephole + unit), cell, z) }
+  if let kept = s.preactivations { store(z, kept + row * s.preactivationsStride + at) }
+  let value = apply(function, clip(z, s.gateClip))
+  store(value, p)
+  return value
+}
+
+@inline(__always) private func forwardCell(_ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int) {
+  let previous = load(s.previousCell + row * s.previousCellStride + unit)
+  let i = activateBlock(s, row, unit, s.blocks.input, s.gateActivation, s.inputPeephole, previous)
+  let f =
+    s.blocks.couples
+    ? splat(1) - i
+    : activateBlock(s, row, unit, s.blocks.forget, s.gateActivation, s.forgetPeephole, previous)
+  let g = activateBlock(s, row, unit, s.blocks.cell, s.cellActivation, nil, previous)
+  store(clip(fma(f, previous, i * g), s.cellClip), s.cell + row * s.cellStride + unit)
+}
+
+@inline(__always) private func forwardOutput(_ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int) {
+  let c = load(s.cell + row * s.cellStride + unit)
+  let o = activateBlock(s, row, unit, s.blocks.output, s.gateActivation, s.outputPeephole, c)
+  let u = s.outputSource.map { load($0 + row * s.outputSourceStride + unit) } ?? c
+  if let output = s.output {
+    store(o * apply(s.outputActivation, u), output + row * s.outputStride + unit)
+  }
+}
+
+func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
+  let s = arguments.pointee
+  guard let deltas = s.deltas, let cellGradient = s.cellGradient else { return }
+  for row in 0..<s.rows {
+    let rowDeltas = deltas + row * s.deltasStride
+    let rowGradient = cellGradient + row * s.cellGradientStride
+    var unit = 0
+    while unit < s.units {
+      if s.computesOutput { backwardOutput(s, row, unit, rowDeltas, rowGradient) }
+      if s.computesCell { backwardCell(s, row, unit, rowDeltas, rowGradient) }
+      unit += lanes
+    }
+  }
+}
+
+/// The value of a gate, 1 if it is absent.
+@inline(__always) private func gateValue(
+  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int, _ block: Int
+) -> Vector {
+  block < 0 ? splat(1) : load(s.gates + row * s.gatesStride + block * s.blocks.stride + unit)
+}
+
+/// Derivative of a block's activation (and of the clip before it).
+@inline(__always) private func blockSlope(
+  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int, _ block: Int,
+  _ function: KernelActivation, _ value: Vector
+) -> Vector {
+  guard let kept = s.preactivations else { return derivative(function, x: value, y: value) }
+  let z = load(kept + row * s.preactivationsStride + block * s.blocks.stride + unit)
+  return derivative(function, x: z, y: value)
+    .replacing(with: splat(0), where: magnitude(z) .> splat(s.gateClip))
+}
+
+@inline(__always) private func backwardOutput(
+  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int,
+  _ deltas: MutableFloats, _ cellGradient: MutableFloats
+) {
+  guard let outputGradient = s.outputGradient else { return }
+  let dh = load(outputGradient + row * s.outputGradientStride + unit)
+  let u = load(
+    s.outputSource.map { $0 + row * s.outputSourceStride + unit }
+      ?? Floats(s.cell + row * s.cellStride + unit))
+  let squashed = apply(s.outputActivation, u)
+  let o = gateValue(s, row, unit, s.blocks.output)
+  var dc = load(cellGradient + unit)
+  let block = s.blocks.output
+  if block >= 0 {
+    let slope = blockSlope(s, row, unit, block, s.gateActivation, o)
+    let delta = dh * squashed * slope
+    store(delta, deltas + block * s.blocks.stride + unit)
+    if let peephole = s.outputPeephole { dc = fma(load(peephole + unit), delta, dc) }
+  }
+  let du = dh * o * derivative(s.outputActivation, x: u, y: squashed)
+  if let sourceGradient = s.sourceGradient {
+    store(du, sourceGradient + row * s.sourceGradientStride + unit)
+  } else {
+    dc += du
+  }
+  store(dc, cellGradient + unit)
+}
+
+@inline(__always) private func backwardCell(
+  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int,
+  _ deltas: MutableFloats, _ cellGradient: MutableFloats
+) {
+  let b = s.blocks
+  let previous = load(s.previousCell + row * s.previousCellStride + unit)
+  let c = load(s.cell + row * s.cellStride + unit)
+  // A clipped cell passes nothing on.
+  let dc = load(cellGradient + unit)
+    .replacing(with: splat(0), where: magnitude(c) .>= splat(s.cellClip))
+  let i = gateValue(s, row, unit, b.input)
+  let g = gateValue(s, row, unit, b.cell)
+  let f = b.couples ? splat(1) - i : gateValue(s, row, unit, b.forget)
+  var carried = dc * f
+  if b.forget >= 0 {
+    let delta = dc * previous * blockSlope(s, row, unit, b.forget, s.gateActivation, f)
+    store(delta, deltas + b.forget * b.stride + unit)
+    if let peephole = s.forgetPeephole { carried = fma(load(peephole + unit), delta, carried) }
+  }
+  if b.input >= 0 {
+    let through = b.couples ? g - previous : g
+    let delta = dc * through * blockSlope(s, row, unit, b.input, s.gateActivation, i)
+    store(delta, deltas + b.input * b.stride + unit)
+    if let peephole = s.inputPeephole { carried = fma(load(peephole + unit), delta, carried) }
+  }
+  let slope = blockSlope(s, row, unit, b.cell, s.cellActivation, g)
+  store(dc * i * slope, deltas + b.cell * b.stride + unit)
+  store(carried, cellGradient + unit)
+}

@@ -1,0 +1,144 @@
+// The micro-kernel under every matrix product: a tile of C, at most `tileRows` rows by one panel
+// (two vectors), stays in registers while k runs.
+
+#if KERNELS_AVX512
+  /// 12 x 2 accumulators, 2 vectors of B and 1 of A fit the 32 registers.
+  let tileRows = 12
+#else
+  let tileRows = 6
+#endif
+
+@inline(__always) var panelColumns: Int { 2 * lanes }
+
+/// Where a tile's operands are. Element (r, k) of A is at `r * aRowStride + k * aDepthStride`, so that the
+/// same code multiplies with A and with its transpose.
+struct TileOperands {
+  var a: Floats
+  var aRowStride: Int
+  var aDepthStride: Int
+  /// Panel of B: row k at `k * panelColumns`.
+  var b: Floats
+  var depth: Int
+}
+
+/// One row of a tile.
+struct TileRow {
+  var left: Vector
+  var right: Vector
+
+  @inline(__always) init(_ c: Floats) {
+    left = load(c)
+    right = load(c + lanes)
+  }
+
+  @inline(__always) mutating func add(_ a: Float, _ b0: Vector, _ b1: Vector) {
+    left = fma(splat(a), b0, left)
+    right = fma(splat(a), b1, right)
+  }
+
+  @inline(__always) func write(_ c: MutableFloats) {
+    store(left, c)
+    store(right, c + lanes)
+  }
+}
+
+/// C tile += A B. `rows` is a literal at every call, so that the conditions fold away.
+@inline(__always) private func tile(
+  rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
+) {
+  @inline(__always) func row(_ r: Int) -> TileRow { TileRow(Floats(c + (r < rows ? r : 0) * cStride)) }
+  var r0 = row(0)
+  var r1 = row(1)
+  var r2 = row(2)
+  var r3 = row(3)
+  var r4 = row(4)
+  var r5 = row(5)
+  #if KERNELS_AVX512
+    var r6 = row(6)
+    var r7 = row(7)
+    var r8 = row(8)
+    var r9 = row(9)
+    var r10 = row(10)
+    var r11 = row(11)
+  #endif
+  var a = t.a
+  var b = t.b
+  let s = t.aRowStride
+  for _ in 0..<t.depth {
+    let b0 = load(b)
+    let b1 = load(b + lanes)
+    r0.add(a[0], b0, b1)
+    if rows > 1 { r1.add(a[s], b0, b1) }
+    if rows > 2 { r2.add(a[2 * s], b0, b1) }
+    if rows > 3 { r3.add(a[3 * s], b0, b1) }
+    if rows > 4 { r4.add(a[4 * s], b0, b1) }
+    if rows > 5 { r5.add(a[5 * s], b0, b1) }
+    #if KERNELS_AVX512
+      if rows > 6 { r6.add(a[6 * s], b0, b1) }
+      if rows > 7 { r7.add(a[7 * s], b0, b1) }
+      if rows > 8 { r8.add(a[8 * s], b0, b1) }
+      if rows > 9 { r9.add(a[9 * s], b0, b1) }
+      if rows > 10 { r10.add(a[10 * s], b0, b1) }
+      if rows > 11 { r11.add(a[11 * s], b0, b1) }
+    #endif
+    a += t.aDepthStride
+    b += panelColumns
+  }
+  r0.write(c)
+  if rows > 1 { r1.write(c + cStride) }
+  if rows > 2 { r2.write(c + 2 * cStride) }
+  if rows > 3 { r3.write(c + 3 * cStride) }
+  if rows > 4 { r4.write(c + 4 * cStride) }
+  if rows > 5 { r5.write(c + 5 * cStride) }
+  #if KERNELS_AVX512
+    if rows > 6 { r6.write(c + 6 * cStride) }
+    if rows > 7 { r7.write(c + 7 * cStride) }
+    if rows > 8 { r8.write(c + 8 * cStride) }
+    if rows > 9 { r9.write(c + 9 * cStride) }
+    if rows > 10 { r10.write(c + 10 * cStride) }
+    if rows > 11 { r11.write(c + 11 * cStride) }
+  #endif
+}
+
+/// C tile += A B for 1 ... `tileRows` rows of whole panels.
+func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int) {
+  switch rows {
+  case 1: tile(rows: 1, t, c, cStride)
+  case 2: tile(rows: 2, t, c, cStride)
+  case 3: tile(rows: 3, t, c, cStride)
+  case 4: tile(rows: 4, t, c, cStride)
+  case 5: tile(rows: 5, t, c, cStride)
+  #if KERNELS_AVX512
+    case 6: tile(rows: 6, t, c, cStride)
+    case 7: tile(rows: 7, t, c, cStride)
+    case 8: tile(rows: 8, t, c, cStride)
+    case 9: tile(rows: 9, t, c, cStride)
+    case 10: tile(rows: 10, t, c, cStride)
+    case 11: tile(rows: 11, t, c, cStride)
+  #endif
+  default: tile(rows: tileRows, t, c, cStride)
+  }
+}
+
+/// The same where C ends within the panel: row by row through vectors that are cut to `columns`.
+func multiplyRaggedTile(
+  _ rows: Int, _ columns: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
+) {
+  let leftCount = columns < lanes ? columns : lanes
+  let rightCount = columns - leftCount
+  for r in 0..<rows {
+    let row = c + r * cStride
+    var left = load(Floats(row), count: leftCount)
+    var right = load(Floats(row + leftCount), count: rightCount)
+    var a = t.a + r * t.aRowStride
+    var b = t.b
+    for _ in 0..<t.depth {
+      left = fma(splat(a[0]), load(b), left)
+      right = fma(splat(a[0]), load(b + lanes), right)
+      a += t.aDepthStride
+      b += panelColumns
+    }
+    store(left, row, count: leftCount)
+    store(right, row + leftCount, count: rightCount)
+  }
+}

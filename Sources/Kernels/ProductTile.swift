@@ -46,7 +46,9 @@ struct TileRow {
 @inline(__always) private func tile(
   rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
 ) {
-  @inline(__always) func row(_ r: Int) -> TileRow { TileRow(Floats(c + (r < rows ? r : 0) * cStride)) }
+  @inline(__always) func row(_ r: Int) -> TileRow {
+    TileRow(Floats(c + (r < rows ? r : 0) * cStride))
+  }
   var r0 = row(0)
   var r1 = row(1)
   var r2 = row(2)

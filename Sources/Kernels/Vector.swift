@@ -77,7 +77,8 @@ typealias MutableFloats = UnsafeMutablePointer<Float>
 
 @inline(__always) func copySign(of sign: Vector, to x: Vector) -> Vector {
   float(
-    (bits(x) & BitVector(repeating: 0x7fff_ffff)) | (bits(sign) & BitVector(repeating: 0x8000_0000)))
+    (bits(x) & BitVector(repeating: 0x7fff_ffff)) | (bits(sign) & BitVector(repeating: 0x8000_0000))
+  )
 }
 
 /// The first `count` floats, the other lanes 0. For the ragged end of a row only.

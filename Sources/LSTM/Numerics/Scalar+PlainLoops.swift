@@ -1,20 +1,20 @@
+import KernelInterface
+
 extension Double: Scalar {
   public static var dataType: DataType { .float64 }
 }
 
-extension Float: Scalar {
-  public static var dataType: DataType { .float32 }
-}
-
 /// Plain loops unless a type brings kernels of its own.
 extension Scalar {
-  public static func packedCount(rows: Int, columns: Int) throws(EngineError) -> Int {
+  public static func packedCount(
+    rows: Int, columns: Int, kernels: KernelTable
+  ) throws(EngineError) -> Int {
     try Memory.product(rows, columns)
   }
 
   public static func pack(
     _ source: UnsafePointer<Self>, stride: Int, transposed: Bool, rows: Int, columns: Int,
-    into packed: UnsafeMutablePointer<Self>
+    kernels: KernelTable, into packed: UnsafeMutablePointer<Self>
   ) {
     PlainLoops.pack(
       source, stride: stride, transposed: transposed, rows: rows, columns: columns, into: packed)

@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// The number type of a network: `Float` runs on the kernels, `Double` on plain loops that follow
 /// the textbook (gradient checks, oracles).
 ///
@@ -8,12 +10,14 @@ public protocol Scalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {
   static var dataType: DataType { get }
 
   /// Number of elements that a packed matrix of `rows` x `columns` takes.
-  static func packedCount(rows: Int, columns: Int) throws(EngineError) -> Int
+  static func packedCount(
+    rows: Int, columns: Int, kernels: KernelTable
+  ) throws(EngineError) -> Int
 
   /// Writes B into its packed form; `transposed`: `source` holds Bᵀ (columns x rows).
   static func pack(
     _ source: UnsafePointer<Self>, stride: Int, transposed: Bool, rows: Int, columns: Int,
-    into packed: UnsafeMutablePointer<Self>)
+    kernels: KernelTable, into packed: UnsafeMutablePointer<Self>)
 
   /// C (rows x b.columns) = initial + A (rows x b.rows) · B. All columns of C's rows up to the next
   /// multiple of `Memory.rowGranularity` may be overwritten.
@@ -53,24 +57,4 @@ public enum DataType: Int32, Sendable {
   case float64 = 1
 
   public var name: String { self == .float32 ? "float32" : "float64" }
-}
-
-/// A matrix B (rows x columns) in the order in which the kernels read it.
-public final class PackedMatrix<S: Scalar>: @unchecked Sendable {
-  public let rows: Int
-  public let columns: Int
-  public let storage: Buffer<S>
-
-  public init(rows: Int, columns: Int) throws(EngineError) {
-    self.rows = rows
-    self.columns = columns
-    storage = try Buffer(count: S.packedCount(rows: rows, columns: columns))
-  }
-
-  /// Packs `source` (rows x columns, or columns x rows if `transposed`), row stride `stride`.
-  public func pack(_ source: UnsafePointer<S>, stride: Int, transposed: Bool = false) {
-    S.pack(
-      source, stride: stride, transposed: transposed, rows: rows, columns: columns,
-      into: storage.pointer)
-  }
 }

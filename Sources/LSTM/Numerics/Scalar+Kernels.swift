@@ -1,0 +1,119 @@
+import KernelInterface
+
+/// `Float` runs on the kernels of the processor's instruction set.
+extension Float: Scalar {
+  public static var dataType: DataType { .float32 }
+
+  public static func packedCount(
+    rows: Int, columns: Int, kernels: KernelTable
+  ) throws(EngineError) -> Int {
+    let width = kernels.panelWidth
+    let panels = try Memory.sum(columns, width - 1) / width
+    return try Memory.product(panels, rows, width)
+  }
+
+  public static func pack(
+    _ source: UnsafePointer<Float>, stride: Int, transposed: Bool, rows: Int, columns: Int,
+    kernels: KernelTable, into packed: UnsafeMutablePointer<Float>
+  ) {
+    let width = kernels.panelWidth
+    var to = packed
+    for first in Swift.stride(from: 0, to: columns, by: width) {
+      let count = Swift.min(width, columns - first)
+      for row in 0..<rows {
+        if transposed {
+          let from = source + first * stride + row
+          for j in 0..<count { to[j] = from[j * stride] }
+        } else {
+          let from = source + row * stride + first
+          for j in 0..<count { to[j] = from[j] }
+        }
+        for j in count..<width { to[j] = 0 }
+        to += width
+      }
+    }
+  }
+
+  public static func product(
+    rows: Int, a: UnsafePointer<Float>, aStride: Int, b: PackedMatrix<Float>,
+    c: UnsafeMutablePointer<Float>, cStride: Int, initial: ProductInitial<Float>, threads: Int
+  ) {
+    var arguments = ProductArguments(
+      rows: rows, columns: b.columns, depth: b.rows, a: a, aStride: aStride,
+      b: b.storage.pointer, c: c, cStride: cStride)
+    switch initial {
+    case .zero: break
+    case .bias(let bias): arguments.bias = bias
+    case .accumulate: arguments.accumulates = true
+    }
+    b.kernels.product(&arguments)
+  }
+
+  public static func addOuterProduct(
+    rows: Int, k: Int, n: Int, a: UnsafePointer<Float>, aStride: Int,
+    d: UnsafePointer<Float>, dStride: Int, w: UnsafeMutablePointer<Float>, wStride: Int,
+    threads: Int
+  ) {
+    let kernels = KernelDispatch.kernels
+    withUnsafeTemporaryAllocation(
+      byteCount: kernels.outerProductScratch * MemoryLayout<Float>.stride,
+      alignment: Memory.alignment
+    ) { scratch in
+      guard let base = scratch.baseAddress else { return }
+      var arguments = OuterProductArguments(
+        rows: rows, depth: k, columns: n, a: a, aStride: aStride, d: d, dStride: dStride,
+        c: w, cStride: wStride, scratch: base.assumingMemoryBound(to: Float.self))
+      kernels.outerProduct(&arguments)
+    }
+  }
+
+  public static func activate(
+    _ activation: Activation, rows: Int, width: Int, values: UnsafeMutablePointer<Float>,
+    stride: Int
+  ) {
+    if activation == .linear { return }
+    var arguments = ActivationArguments(
+      function: KernelActivation(activation), rows: rows, columns: width,
+      input: values, inputStride: stride, output: values, outputStride: stride)
+    KernelDispatch.kernels.activate(&arguments)
+  }
+
+  public static func activationGradient(
+    _ activation: Activation, rows: Int, width: Int, input: UnsafePointer<Float>,
+    output: UnsafePointer<Float>, gradient: UnsafeMutablePointer<Float>, stride: Int
+  ) {
+    if activation == .linear { return }
+    var arguments = ActivationArguments(
+      function: KernelActivation(activation), rows: rows, columns: width,
+      input: input, inputStride: stride, output: UnsafeMutablePointer(mutating: output),
+      outputStride: stride, gradient: gradient, gradientStride: stride)
+    KernelDispatch.kernels.activateBackward(&arguments)
+  }
+}
+
+extension KernelActivation {
+  /// The engine's activation in the kernels' terms.
+  public init(_ activation: Activation) {
+    switch activation {
+    case .linear: self.init(ActivationCode.linear)
+    case .tanh: self.init(ActivationCode.tanh)
+    case .sigmoid: self.init(ActivationCode.sigmoid)
+    case .hardSigmoid: self.init(ActivationCode.hardSigmoid, a: 1.0 / 6, b: 0.5)
+    case .hardSigmoidKeras2: self.init(ActivationCode.hardSigmoid, a: 0.2, b: 0.5)
+    case .relu(let slope, let maximum, let threshold):
+      self.init(
+        ActivationCode.relu, a: Float(slope), b: maximum.map { Float($0) } ?? .infinity,
+        c: Float(threshold))
+    case .elu(let alpha): self.init(ActivationCode.elu, a: Float(alpha), b: 1)
+    case .selu:
+      self.init(
+        ActivationCode.elu, a: Float(ActivationMath.seluAlpha), b: Float(ActivationMath.seluScale))
+    case .gelu(let approximate): self.init(approximate ? ActivationCode.geluTanh : .gelu)
+    case .silu: self.init(ActivationCode.silu)
+    case .softplus: self.init(ActivationCode.softplus)
+    case .softsign: self.init(ActivationCode.softsign)
+    case .exponential: self.init(ActivationCode.exponential)
+    case .softmax: self.init(ActivationCode.softmax)
+    }
+  }
+}

@@ -9,8 +9,8 @@ final class Guarded<Value>: @unchecked Sendable {
   init(_ value: Value) { self.value = value }
 
   func withLock<Result>(_ body: (inout Value) -> Result) -> Result {
-    mutex._unsafeLock()
-    defer { mutex._unsafeUnlock() }
-    return body(&value)
+    var result: Result?
+    mutex.withLock { _ in result = body(&value) }
+    return result.unsafelyUnwrapped
   }
 }

@@ -5,22 +5,29 @@ import PackageDescription
 // built by CMake (CMakeLists.txt) from the same sources.
 
 // The kernels are compiled once per instruction set from the same files: Sources/Kernels holds
-// them, the folders of the targets hold links. A clang flag steers Swift's code generation.
+// them, the folders of the targets hold links. A clang flag steers Swift's code generation. They are
+// optimised in debug builds, too: without it a vector operation is a generic call, and tests of
+// anything that computes would take hours.
+let optimised = ["-O", "-wmo", "-num-threads", "1"]
 #if arch(x86_64)
   let avx2: [SwiftSetting] = [
-    .unsafeFlags(["-Xcc", "-march=x86-64-v3"]), .define("KERNELS_AVX2"),
+    .unsafeFlags(optimised + ["-Xcc", "-march=x86-64-v3"]), .define("KERNELS_AVX2"),
   ]
   let avx512: [SwiftSetting] = [
-    .unsafeFlags(["-Xcc", "-march=x86-64-v4"]), .define("KERNELS_AVX512"),
+    .unsafeFlags(optimised + ["-Xcc", "-march=x86-64-v4"]), .define("KERNELS_AVX512"),
   ]
   let kernelTargets: [Target] = [
-    .target(name: "KernelsBaseline", dependencies: ["KernelInterface"]),
+    .target(
+      name: "KernelsBaseline", dependencies: ["KernelInterface"],
+      swiftSettings: [.unsafeFlags(optimised)]),
     .target(name: "KernelsAVX2", dependencies: ["KernelInterface"], swiftSettings: avx2),
     .target(name: "KernelsAVX512", dependencies: ["KernelInterface"], swiftSettings: avx512),
   ]
 #else
   let kernelTargets: [Target] = [
-    .target(name: "KernelsBaseline", dependencies: ["KernelInterface"])
+    .target(
+      name: "KernelsBaseline", dependencies: ["KernelInterface"],
+      swiftSettings: [.unsafeFlags(optimised)])
   ]
 #endif
 let kernelDependencies: [Target.Dependency] =

@@ -51,7 +51,7 @@ import KernelInterface
   case .geluTanh:
     let s = sigmoid(geluTanhArgument(x))
     let slope = fma(splat(0.134_145) * x, x, one) * splat(1.595_769_1)
-    return fma(x * s * (one - s), slope, s)
+    return fma(x * s * sigmoid(zero - geluTanhArgument(x)), slope, s)
   case .silu:
     let s = sigmoid(x)
     return fma(x * s, one - s, s)

@@ -1,0 +1,118 @@
+import KernelInterface
+import LSTM
+import Testing
+
+/// Products against the definition: one chain of multiply-adds per element, to the bit.
+@Suite struct ProductTests {
+  struct Shape: CustomTestStringConvertible, Sendable {
+    var m: Int
+    var n: Int
+    var k: Int
+    var testDescription: String { "\(m)x\(n)x\(k)" }
+  }
+
+  static let shapes: [Shape] = {
+    var shapes: [Shape] = []
+    for m in [1, 2, 5, 6, 7, 11, 12, 13, 25] {
+      for n in [1, 15, 16, 17, 31, 32, 33, 64, 100] {
+        shapes.append(Shape(m: m, n: n, k: 7))
+      }
+    }
+    for k in [0, 1, 255, 256, 257, 600] { shapes.append(Shape(m: 13, n: 40, k: k)) }
+    shapes.append(Shape(m: 0, n: 5, k: 3))
+    shapes.append(Shape(m: 300, n: 33, k: 300))
+    for m in 1...4 { shapes.append(Shape(m: m, n: 250, k: 40)) }
+    return shapes
+  }()
+
+  enum Start: CaseIterable { case zero, bias, accumulate }
+
+  @Test(arguments: instructionSets) func productIsOneChainPerElement(set: InstructionSet) throws {
+    var random = Random(1)
+    for shape in Self.shapes {
+      for start in Start.allCases {
+        let a = try Matrix(shape.m, shape.k, random: &random)
+        let b = try Matrix(shape.k, shape.n, random: &random)
+        let bias = try Matrix(1, shape.n, random: &random)
+        let c = try Matrix(shape.m, shape.n, stride: shape.n + 3, random: &random)
+        let before = try c.copy()
+        let packed = try PackedMatrix<Float>(
+          rows: shape.k, columns: shape.n, kernels: set.kernels)
+        packed.pack(b.pointer, stride: b.stride)
+
+        var arguments = ProductArguments(
+          rows: shape.m, columns: shape.n, depth: shape.k, a: a.pointer, aStride: a.stride,
+          b: packed.storage.pointer, c: c.pointer, cStride: c.stride,
+          bias: start == .bias ? UnsafePointer(bias.pointer) : nil,
+          accumulates: start == .accumulate)
+        set.kernels.product(&arguments)
+
+        var expected: [Float] = []
+        for m in 0..<shape.m {
+          for n in 0..<shape.n {
+            var sum: Float =
+              switch start {
+              case .zero: 0
+              case .bias: bias[0, n]
+              case .accumulate: before[m, n]
+              }
+            for k in 0..<shape.k { sum = set.fma(a[m, k], b[k, n], sum) }
+            expected.append(sum)
+          }
+        }
+        #expect(sameBits(c.values, expected), "\(shape.testDescription) \(start)")
+        #expect(c.isIntact)
+        let untouched = (0..<shape.m).allSatisfy { m in
+          (shape.n..<c.stride).allSatisfy { c[m, $0] == before[m, $0] }
+        }
+        #expect(untouched, "\(shape.testDescription): wrote beyond the columns")
+      }
+    }
+  }
+
+  @Test(arguments: instructionSets) func transposedPackingMultipliesWithTheTranspose(
+    set: InstructionSet
+  ) throws {
+    var random = Random(2)
+    for (rows, columns) in [(1, 1), (5, 33), (40, 70), (16, 32)] {
+      let b = try Matrix(rows, columns, random: &random)
+      let transposed = try Matrix(columns, rows)
+      for r in 0..<rows { for c in 0..<columns { transposed[c, r] = b[r, c] } }
+      let plain = try PackedMatrix<Float>(rows: rows, columns: columns, kernels: set.kernels)
+      let other = try PackedMatrix<Float>(rows: rows, columns: columns, kernels: set.kernels)
+      plain.pack(b.pointer, stride: b.stride)
+      other.pack(transposed.pointer, stride: transposed.stride, transposed: true)
+      #expect(Array(plain.storage.elements) == Array(other.storage.elements))
+    }
+  }
+
+  @Test(arguments: instructionSets) func outerProductIsOneChainPerElement(
+    set: InstructionSet
+  ) throws {
+    var random = Random(3)
+    let kernels = set.kernels
+    let scratch = try Buffer<Float>(count: kernels.outerProductScratch)
+    for (rows, depth, columns) in [
+      (1, 1, 1), (3, 5, 7), (12, 13, 32), (255, 12, 33), (256, 7, 64), (257, 25, 100), (0, 3, 3),
+      (600, 30, 31),
+    ] {
+      let a = try Matrix(rows, depth, random: &random)
+      let d = try Matrix(rows, columns, random: &random)
+      let c = try Matrix(depth, columns, stride: columns, random: &random)
+      var expected = c.values
+      for k in 0..<depth {
+        for n in 0..<columns {
+          for m in 0..<rows {
+            expected[k * columns + n] = set.fma(a[m, k], d[m, n], expected[k * columns + n])
+          }
+        }
+      }
+      var arguments = OuterProductArguments(
+        rows: rows, depth: depth, columns: columns, a: a.pointer, aStride: a.stride,
+        d: d.pointer, dStride: d.stride, c: c.pointer, cStride: c.stride, scratch: scratch.pointer)
+      kernels.outerProduct(&arguments)
+      #expect(sameBits(c.values, expected), "\(rows) rows, \(depth) x \(columns)")
+      #expect(c.isIntact)
+    }
+  }
+}

@@ -1,0 +1,216 @@
+import CHDF5
+import LSTM
+
+/// A dataset of numbers, checked for everything that reading it could run into.
+final class HDF5Dataset {
+  let file: HDF5File
+  let path: String
+  /// Empty for a scalar.
+  let shape: [Int]
+  /// True for a dataset with a null dataspace, which holds nothing at all (Chainer: never initialised).
+  let isNull: Bool
+  /// `float32`, `int64`, … as NumPy calls them.
+  let typeName: String
+  private let handle: HDF5Handle
+  private let isBrainFloat: Bool
+
+  /// Bytes that inflate may make of one stored byte, at most.
+  private static let deflateRatio = 1040
+
+  init(parent: HDF5Group, name: String, path: String) throws(EngineError) {
+    file = parent.file
+    self.path = path
+    let library = parent.file.library
+    let functions = library.functions
+    handle = try library.own(
+      functions.openDataset(parent.handle.id, name, 0), closedBy: functions.closeDataset,
+      orFailWith: "dataset '\(path)' cannot be opened")
+
+    let space = try library.own(
+      functions.datasetSpace(handle.id), closedBy: functions.closeSpace,
+      orFailWith: "dataset '\(path)' has no dataspace")
+    isNull = functions.spaceClass(space.id) == 2
+    shape = try HDF5Dataset.shape(of: space, isNull: isNull, path: path, library: library)
+
+    let type = try library.own(
+      functions.datasetType(handle.id), closedBy: functions.closeType,
+      orFailWith: "dataset '\(path)' has no type")
+    let attributes = HDF5Attributes(file: file, owner: handle, path: path)
+    isBrainFloat = try attributes.text("dtype") == "bfloat16" && functions.typeSize(type.id) == 2
+    typeName = HDF5Dataset.typeName(of: type, functions: functions, isBrainFloat: isBrainFloat)
+  }
+
+  var attributes: HDF5Attributes { HDF5Attributes(file: file, owner: handle, path: path) }
+
+  var isNumeric: Bool { !typeName.isEmpty }
+
+  /// Reads all numbers.
+  ///
+  /// - Parameter expected: the shape that the dataset must have; nothing is allocated otherwise.
+  func read(expecting expected: [Int]? = nil) throws(EngineError) -> WeightArray {
+    if let expected, expected != shape {
+      throw EngineError(
+        .shape, "'\(path)' has shape \(describe(shape)), expected \(describe(expected))")
+    }
+    try checkStorage()
+    let array = try WeightArray(shape: shape)
+    guard array.count > 0, let values = array.values.baseAddress else { return array }
+    guard isBrainFloat else {
+      let type = file.library.nativeDouble
+      guard file.library.functions.read(handle.id, type, 0, 0, 0, values) >= 0 else {
+        throw file.library.failure("'\(path)' cannot be read")
+      }
+      return array
+    }
+    try readBrainFloats(into: array)
+    return array
+  }
+
+  /// bfloat16 is the upper half of a float32; files hold it as raw 16-bit values.
+  private func readBrainFloats(into array: WeightArray) throws(EngineError) {
+    guard let values = array.values.baseAddress else { return }
+    let functions = file.library.functions
+    let type = try file.library.own(
+      functions.datasetType(handle.id), closedBy: functions.closeType,
+      orFailWith: "dataset '\(path)' has no type")
+    // The raw values fill the last quarter of the buffer, and are widened from the front:
+    // element k is written at byte 8k and read at 6n + 2k, which is never behind it.
+    let raw = UnsafeMutableRawPointer(values) + 6 * array.count
+    guard functions.read(handle.id, type.id, 0, 0, 0, raw) >= 0 else {
+      throw file.library.failure("'\(path)' cannot be read")
+    }
+    for index in 0..<array.count {
+      let bits = raw.load(fromByteOffset: 2 * index, as: UInt16.self)
+      values[index] = Double(Float(bitPattern: UInt32(UInt16(littleEndian: bits)) << 16))
+    }
+  }
+
+  /// Refuses what is not plainly stored numbers: other types, storage in other files, unknown
+  /// filters, and declared sizes that what is stored cannot fill.
+  private func checkStorage() throws(EngineError) {
+    let functions = file.library.functions
+    guard !isNull else {
+      throw EngineError(.format, "'\(path)' is empty (a null dataspace): it was never initialised")
+    }
+    guard isNumeric else {
+      throw EngineError(.format, "'\(path)' does not hold numbers of 1, 2, 4 or 8 bytes")
+    }
+    guard let count = WeightArray.count(of: shape), count <= file.limits.arrayBytes / 8 else {
+      throw EngineError(
+        .limit,
+        "'\(path)' declares the shape \(describe(shape)), more than the limit of "
+          + "\(file.limits.arrayBytes) bytes")
+    }
+    let properties = try file.library.own(
+      functions.datasetProperties(handle.id), closedBy: functions.closeProperties,
+      orFailWith: "dataset '\(path)' has no creation properties")
+    guard functions.getExternalCount(properties.id) == 0 else {
+      throw EngineError(.unsupported, "'\(path)' is stored in another file; that is refused")
+    }
+    guard count > 0 else { return }
+
+    let type = try file.library.own(
+      functions.datasetType(handle.id), closedBy: functions.closeType,
+      orFailWith: "dataset '\(path)' has no type")
+    let bytes = count * functions.typeSize(type.id)
+    let stored = Int(clamping: functions.datasetStorageSize(handle.id))
+    let plausible: Int
+    switch functions.getLayout(properties.id) {
+    case 0, 1:  // compact, contiguous
+      plausible = stored
+    case 2:  // chunked
+      let deflates = try checkFilters(properties)
+      try checkChunk(properties, elementSize: bytes / count, dataBytes: bytes)
+      plausible = deflates ? stored.multipliedClamping(by: HDF5Dataset.deflateRatio) : stored
+    case 3:
+      throw EngineError(.unsupported, "'\(path)' is a virtual dataset; those are refused")
+    default:
+      throw file.library.failure("'\(path)' has an unknown storage layout")
+    }
+    guard bytes <= plausible, stored <= file.size else {
+      throw EngineError(
+        .format,
+        "'\(path)' declares the shape \(describe(shape)), \(bytes) bytes, but \(stored) are stored")
+    }
+  }
+
+  /// Checks the filters of a chunked dataset; true if one of them compresses.
+  private func checkFilters(_ properties: HDF5Handle) throws(EngineError) -> Bool {
+    let functions = file.library.functions
+    let filterCount = functions.getFilterCount(properties.id)
+    guard filterCount >= 0 else {
+      throw file.library.failure("'\(path)' has a damaged filter list")
+    }
+    var deflates = false
+    for index in 0..<UInt32(filterCount) {
+      var flags: UInt32 = 0
+      var valueCount = 0
+      let filter = functions.getFilter(properties.id, index, &flags, &valueCount, nil, 0, nil, nil)
+      switch filter {
+      case 1: deflates = true
+      case 2, 3: break
+      default:
+        throw EngineError(
+          .unsupported,
+          "'\(path)' is stored with filter \(filter)\(filter == 32000 ? " (LZF)" : ""); "
+            + "deflate (gzip), shuffle and fletcher32 are read")
+      }
+      guard functions.isFilterAvailable(filter) > 0 else {
+        throw EngineError(
+          .library, "'\(path)' needs HDF5 filter \(filter), which this libhdf5 was built without")
+      }
+    }
+    return deflates
+  }
+
+  /// libhdf5 allocates whole chunks: they must be in proportion to the data.
+  private func checkChunk(
+    _ properties: HDF5Handle, elementSize: Int, dataBytes: Int
+  ) throws(EngineError) {
+    var extents = [hsize_t](repeating: 0, count: 32)
+    let rank = file.library.functions.getChunk(properties.id, 32, &extents)
+    guard rank >= 0 else { throw file.library.failure("'\(path)' has a damaged chunk shape") }
+    var bytes = elementSize
+    for extent in extents.prefix(Int(rank)) {
+      bytes = bytes.multipliedClamping(by: Int(clamping: extent))
+    }
+    guard bytes <= max(1 << 24, dataBytes.multipliedClamping(by: 4)) else {
+      throw EngineError(
+        .limit, "'\(path)' has chunks of \(bytes) bytes for \(dataBytes) bytes of data")
+    }
+  }
+
+  private static func shape(
+    of space: HDF5Handle, isNull: Bool, path: String, library: HDF5Library
+  ) throws(EngineError) -> [Int] {
+    guard !isNull else { return [] }
+    let rank = library.functions.rank(space.id)
+    guard rank >= 0, rank <= 32 else { throw library.failure("'\(path)' has a damaged dataspace") }
+    var extents = [hsize_t](repeating: 0, count: 32)
+    guard library.functions.extents(space.id, &extents, nil) >= 0 else {
+      throw library.failure("'\(path)' has a damaged dataspace")
+    }
+    return extents.prefix(Int(rank)).map { Int(clamping: $0) }
+  }
+
+  private static func typeName(
+    of type: HDF5Handle, functions: HDF5Functions, isBrainFloat: Bool
+  ) -> String {
+    let size = functions.typeSize(type.id)
+    guard [1, 2, 4, 8].contains(size) else { return "" }
+    if isBrainFloat { return "bfloat16" }
+    switch functions.typeClass(type.id) {
+    case 0: return "int\(8 * size)"
+    case 1: return "float\(8 * size)"
+    default: return ""
+    }
+  }
+}
+
+extension Int {
+  /// The product, or `Int.max` if it does not fit. Both factors are non-negative.
+  func multipliedClamping(by other: Int) -> Int {
+    let (product, overflow) = multipliedReportingOverflow(by: other)
+    return overflow ? .max : product
+  }
+}

@@ -12,14 +12,29 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
       }
     }
     self.network = network
-    execution = try Stream.makeExecution(network, batch: batch)
+    execution = try Stream.makeExecution(network, weights: network.weights(), batch: batch)
+  }
+
+  /// A second stream with the same weights and in the same state.
+  public func copy() throws(EngineError) -> Stream {
+    let copy = try Stream.makeExecution(
+      network, weights: execution.weights, batch: execution.batch)
+    for (new, old) in zip(copy.states, execution.states) {
+      new.initial.update(from: old.initial, count: execution.batch * old.stride)
+    }
+    return Stream(network, running: copy)
+  }
+
+  private init(_ network: Network<S>, running execution: Execution<S>) {
+    self.network = network
+    self.execution = execution
   }
 
   private static func makeExecution(
-    _ network: Network<S>, batch: Int
+    _ network: Network<S>, weights: WeightSnapshot<S>, batch: Int
   ) throws(EngineError) -> Execution<S> {
     try Execution(
-      network: network, weights: network.weights(), batch: batch,
+      network: network, weights: weights, batch: batch,
       times: network.inputShapes.map { _ in 1 }, mode: ExecutionMode(isStream: true))
   }
 
@@ -50,7 +65,8 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
 
   /// Takes over the network's present weights; the state stays.
   public func updateWeights() throws(EngineError) {
-    let fresh = try Stream.makeExecution(network, batch: execution.batch)
+    let fresh = try Stream.makeExecution(
+      network, weights: network.weights(), batch: execution.batch)
     for (new, old) in zip(fresh.states, execution.states) {
       new.initial.update(from: old.initial, count: execution.batch * old.stride)
     }

@@ -1,0 +1,150 @@
+"""Tables of what run.py measured.
+
+report.py FILE...     prints them again from files that scripts/bench --json wrote
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+import workloads
+
+# Our own rows, fastest way in first; and what is shown without being a float32 peer.
+OURS = ("carousel", "carousel_python")
+NOT_FLOAT32 = ("openvino_bf16",)
+
+
+def time(us: float) -> str:
+    if us < 1:
+        return f"{us:.3f}"
+    return f"{us:.2f}" if us < 100 else f"{us:,.0f}"
+
+
+def progress(workload, threads: int, rows: list[dict]) -> str:
+    parts = [
+        f"{row['peer']} {time(row['median_us'])}" if "median_us" in row else f"{row['peer']} failed"
+        for row in rows
+    ]
+    return f"{workload.name} x{threads}: {', '.join(parts) or 'no peer does this'} us"
+
+
+def table(header: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table, padded so that it can be read as it is."""
+    widths = [max(len(line[k]) for line in [header, *lines]) for k in range(len(header))]
+
+    def join(line):
+        cells = [
+            line[k].ljust(widths[k]) if k == 0 else line[k].rjust(widths[k])
+            for k in range(len(line))
+        ]
+        return "| " + " | ".join(cells) + " |"
+
+    rule = "|" + "|".join("-" * (w + 1) + ("-" if k == 0 else ":") for k, w in enumerate(widths))
+    return "\n".join([join(header), rule + "|", *map(join, lines)])
+
+
+def tables(selected, rows: list[dict], limits, threads: list[int]) -> str:
+    times = {
+        (row["workload"], row["peer"], row["threads"]): row for row in rows if "median_us" in row
+    }
+    peers = list(dict.fromkeys(row["peer"] for row in rows if "median_us" in row))
+    versions = {row["peer"]: row["version"] for row in rows if "version" in row}
+    text, ratios, gains = [], [], []
+    for count in threads:
+        lines = []
+        for workload in selected:
+            have = {
+                p: times[workload.name, p, count]
+                for p in peers
+                if (workload.name, p, count) in times
+            }
+            if not have:
+                continue
+            bound = workload.bound_us(count, limits)
+            others = {p: r for p, r in have.items() if p not in OURS + NOT_FLOAT32}
+            best = min(others, key=lambda p: others[p]["median_us"], default=None)
+            ours = have.get("carousel") or have.get("carousel_python")
+            line = [workload.name]
+            for peer in peers:
+                row = have.get(peer)
+                cell = "" if row is None else time(row["median_us"]) + ("" if row["quiet"] else "~")
+                line.append(f"**{cell}**" if peer == best else cell)
+            line.append(time(bound))
+            line.append(f"{100 * bound / ours['median_us']:.0f} %" if ours else "")
+            line.append(f"{100 * bound / others[best]['median_us']:.0f} %" if best else "")
+            if ours and best:
+                ratio = others[best]["median_us"] / ours["median_us"]
+                ratios.append(ratio)
+                line.append(f"{ratio:.2f}")
+            else:
+                line.append("")
+            lines.append(line)
+        if lines:
+            plural = "s" if count > 1 else ""
+            text += [f"\n## {count} thread{plural}: microseconds per call (median)\n"]
+            text += [
+                table(
+                    ["workload", *peers, "bound", "ours of bound", "best peer of bound", "ratio"],
+                    lines,
+                )
+            ]
+    if ratios:
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        text += [
+            f"\nRatio: the best float32 peer's time over ours; geometric mean {mean:.2f}, "
+            f"worst {min(ratios):.2f}, over {len(ratios)} rows."
+        ]
+    if len(threads) > 1:
+        first, second = threads[:2]
+        for workload in selected:
+            pair = [times.get((workload.name, "carousel", n)) for n in (first, second)]
+            if all(pair):
+                gain = pair[0]["median_us"] / pair[1]["median_us"]
+                gains.append([workload.name, f"{gain:.2f}"])
+    if gains:
+        text += [f"\n## What {second} threads gain over {first} in Carousel\n"]
+        text += [table(["workload", "times as fast"], gains)]
+    cold = [row for row in rows if row.get("workload", "").startswith("E_")]
+    if cold:
+        text += ["\n## Cold start: from process start to the first output of a saved LSTM(128)\n"]
+        text += [
+            table(
+                ["peer", "wall ms", "peak MiB", "installed MiB"],
+                [
+                    [
+                        row["peer"],
+                        f"{row['wall_ms']:.1f}",
+                        f"{row['peak_mib']:.0f}",
+                        f"{row['installed_mib']:.0f}" if row.get("installed_mib") else "",
+                    ]
+                    for row in cold
+                ],
+            )
+        ]
+    errors = [row for row in rows if "error" in row]
+    text += [f"\nfailed: {r['workload']} {r['peer']} x{r['threads']}: {r['error']}" for r in errors]
+    if versions:
+        text += ["\n" + "\n".join(f"- {peer}: {version}" for peer, version in versions.items())]
+    text += [
+        "- bold: the fastest peer; ~: other programs were running; bound: what this machine's "
+        "multiply-add rate and\n  memory allow at best (benchmarks/workloads.py)"
+    ]
+    return "\n".join(text)
+
+
+def main() -> None:
+    records = []
+    for path in sys.argv[1:]:
+        with open(path) as file:
+            records += [json.loads(line) for line in file]
+    limits = workloads.Limits([r for r in records if "limit" in r])
+    rows = [r for r in records if "limit" not in r]
+    names = dict.fromkeys(r["workload"] for r in rows if not r["workload"].startswith("E_"))
+    threads = sorted({r["threads"] for r in rows if "threads" in r})
+    print(tables([workloads.parse(name) for name in names], rows, limits, threads))
+
+
+if __name__ == "__main__":
+    main()

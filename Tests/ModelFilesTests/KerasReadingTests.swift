@@ -27,7 +27,6 @@ import Testing
     } catch {
       #expect(entry.expect != "load", "\(error)")
       #expect(error.message.contains(entry.file))
-      print(entry.expect, error)
     }
   }
 }

@@ -6,10 +6,14 @@ public enum AnyNetwork: Sendable {
   case float32(Network<Float>)
   case float64(Network<Double>)
 
-  public init(_ description: NetworkDescription, dataType: DataType) throws(EngineError) {
+  public init(
+    _ description: NetworkDescription, dataType: DataType, parameterLimit: Int = .max
+  ) throws(EngineError) {
     switch dataType {
-    case .float32: self = .float32(try Network<Float>(description))
-    case .float64: self = .float64(try Network<Double>(description))
+    case .float32:
+      self = .float32(try Network<Float>(description, parameterLimit: parameterLimit))
+    case .float64:
+      self = .float64(try Network<Double>(description, parameterLimit: parameterLimit))
     }
   }
 

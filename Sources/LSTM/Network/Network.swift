@@ -25,7 +25,12 @@ public final class Network<S: Scalar>: @unchecked Sendable {
   private let cached = Guarded(Cached())
 
   /// Lays the network out, with all parameters zero.
-  public init(_ description: NetworkDescription) throws(EngineError) {
+  ///
+  /// - Parameter parameterLimit: most scalars that the parameters may take; a file of that many numbers
+  ///   must not make the network ask for more memory than it fills.
+  public init(
+    _ description: NetworkDescription, parameterLimit: Int = .max
+  ) throws(EngineError) {
     self.description = description
     var shapes: [SignalShape] = []
     var layers: [Layer<S>?] = []
@@ -86,6 +91,10 @@ public final class Network<S: Scalar>: @unchecked Sendable {
         let size = Int32(clamping: vocabulary)
         return limit == 0 ? size : min(limit, size)
       }
+    }
+    guard count <= parameterLimit else {
+      throw EngineError(
+        .shape, "the architecture has \(count) parameters, the weights fill \(parameterLimit)")
     }
     values = try Buffer(count: count)
   }

@@ -34,16 +34,28 @@ final class HDF5FileWriter {
   }
 
   /// Writes a file in one step (``AtomicFile``), filled by `body`.
+  ///
+  /// - Parameter isSealed: puts a ``FileSeal`` behind it.
   static func write(
-    to path: String, _ body: (HDF5GroupWriter) throws(EngineError) -> Void
+    to path: String, isSealed: Bool = false, _ body: (HDF5GroupWriter) throws(EngineError) -> Void
   ) throws(EngineError) {
     try HDF5Library.session { (library) throws(EngineError) in
       try AtomicFile.replace(path) { (temporary) throws(EngineError) in
-        let file = try HDF5FileWriter(path: temporary, library: library)
-        try body(try file.root())
-        try file.flush()
+        try fill(temporary, library, body)
+        if isSealed { try FileSeal.append(to: temporary) }
       }
     }
+  }
+}
+
+extension HDF5FileWriter {
+  /// The file is closed when this returns.
+  private static func fill(
+    _ path: String, _ library: HDF5Library, _ body: (HDF5GroupWriter) throws(EngineError) -> Void
+  ) throws(EngineError) {
+    let file = try HDF5FileWriter(path: path, library: library)
+    try body(try file.root())
+    try file.flush()
   }
 }
 

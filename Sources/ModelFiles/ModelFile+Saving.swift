@@ -1,0 +1,43 @@
+import LSTM
+
+extension ModelFile {
+  public struct SaveOptions: Sendable {
+    public var format = FileFormat.carousel
+    /// Level of gzip in HDF5 datasets, 0 (none) to 9.
+    public var compression = 0
+    /// Before the names of layers, in layouts that have names only (`encoder.`); nil: the layers' names.
+    public var prefix: String?
+    public var allowsNonFinite = false
+
+    public init() {}
+  }
+
+  /// Writes a network to a file, in one step: a failure leaves the old file as it was.
+  public static func save(
+    _ network: AnyNetwork, to path: String, options: SaveOptions = SaveOptions()
+  ) throws(EngineError) {
+    try save(
+      try ModelContents(copying: network, format: options.format), to: path, options: options)
+  }
+
+  public static func save(
+    _ contents: ModelContents, to path: String, options: SaveOptions = SaveOptions()
+  ) throws(EngineError) {
+    guard (0...9).contains(options.compression) else {
+      throw EngineError(.invalidArgument, "compression \(options.compression) is not 0 to 9")
+    }
+    do throws(EngineError) {
+      if !options.allowsNonFinite { try contents.checkFinite() }
+      switch options.format {
+      case .carousel:
+        try HDF5FileWriter.write(to: path, isSealed: true) { (root) throws(EngineError) in
+          try CarouselFormat.write(contents, to: root, compression: options.compression)
+        }
+      default:
+        throw EngineError(.unsupported, "layout '\(options.format.rawValue)' is not written")
+      }
+    } catch {
+      throw error.within("'\(path)'")
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import Glibc
+import LSTM
+
+/// What can be said of a file without parsing it.
+struct FileProbe {
+  enum Container { case hdf5, zip }
+
+  let size: Int
+  let container: Container
+
+  init(
+    path: String, limits: FileLimits, checksSeal: Bool = true
+  ) throws(EngineError) {
+    guard !path.isEmpty, !path.utf8.contains(0) else {
+      throw EngineError(.invalidArgument, "the path is empty, or contains a NUL character")
+    }
+    // O_NONBLOCK: opening a pipe must not wait for somebody to write into it.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else {
+      let code: EngineError.Code = errno == ENOENT ? .notFound : .io
+      throw EngineError(code, "the file cannot be opened: \(String(cString: strerror(errno)))")
+    }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw EngineError(.io, "it is not a regular file")
+    }
+    size = Int(status.st_size)
+    guard size > 0 else { throw EngineError(.format, "the file is empty") }
+    guard size <= limits.fileBytes else {
+      throw EngineError(.limit, "the file has \(size) bytes; the limit is \(limits.fileBytes)")
+    }
+    var start: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0]
+    func matches(_ signature: [UInt8], at offset: Int) -> Bool {
+      let length = pread(descriptor, &start, 8, offset)
+      return length >= signature.count && start.prefix(signature.count).elementsEqual(signature)
+    }
+    if matches([0x50, 0x4b, 3, 4], at: 0) || matches([0x50, 0x4b, 5, 6], at: 0) {
+      container = .zip
+      return
+    }
+    // A user block (MATLAB) may precede the signature: it is at 0, 512, 1024, 2048, …
+    if checksSeal { try FileSeal.check(descriptor, size: size) }
+    var offset = 0
+    while offset < size {
+      if matches(HDF5File.signature, at: offset) {
+        container = .hdf5
+        return
+      }
+      offset = offset == 0 ? 512 : offset * 2
+    }
+    throw EngineError(.format, "the file is neither HDF5 nor a zip archive")
+  }
+}

@@ -75,5 +75,7 @@ def test_checksum_is_the_zip_crc(written: tuple[Path, dict[str, np.ndarray]]) ->
         stored = file.attrs["checksum"]
         crc = zlib.crc32(file.attrs["architecture"].encode())
     for name, array in weights.items():
-        crc = zlib.crc32(name.encode() + np.array(array.shape, "<i8").tobytes() + array.tobytes(), crc)
+        crc = zlib.crc32(
+            name.encode() + np.array(array.shape, "<i8").tobytes() + array.tobytes(), crc
+        )
     assert stored == f"crc32:{crc:08x}"

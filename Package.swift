@@ -57,6 +57,9 @@ let package = Package(
     // include/carousel.h as a module, so that the compiler checks every entry point against it.
     .systemLibrary(name: "CCarousel", path: "include"),
     .target(name: "Carousel", dependencies: ["LSTM", "ModelFiles", "CCarousel"]),
+    .executableTarget(
+      name: "kernel-benchmark", dependencies: ["LSTM", "KernelInterface"],
+      path: "benchmarks/kernels"),
     .testTarget(name: "KernelTests", dependencies: kernelDependencies + ["LSTM"]),
     .testTarget(name: "LSTMTests", dependencies: ["LSTM"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),

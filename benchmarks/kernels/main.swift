@@ -1,0 +1,223 @@
+// Speed of each kernel on each instruction set that this machine has, without anything around it.
+//
+//   swift run -c release kernel-benchmark [product|outer|step|pointwise] [avx512|avx2|baseline]
+//
+// Times are minima over many short runs: on a machine that does other things, too, the minimum is
+// the least disturbed.
+
+import Glibc
+import KernelInterface
+import LSTM
+
+func now() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return Double(time.tv_sec) + 1e-9 * Double(time.tv_nsec)
+}
+
+/// Seconds per call of `body`: the least of many runs that each take some 200 microseconds.
+func measure(_ body: () -> Void) -> Double {
+  body()
+  var calls = 1
+  while true {
+    let start = now()
+    for _ in 0..<calls { body() }
+    if now() - start > 2e-4 || calls > 1 << 20 { break }
+    calls *= 2
+  }
+  var least = Double.infinity
+  let end = now() + 0.15
+  var runs = 0
+  while runs < 5 || now() < end {
+    let start = now()
+    for _ in 0..<calls { body() }
+    least = min(least, (now() - start) / Double(calls))
+    runs += 1
+  }
+  return least
+}
+
+func number(_ value: Double, _ width: Int = 9, decimals: Int = 1) -> String {
+  var scaled = value
+  for _ in 0..<decimals { scaled *= 10 }
+  let whole = String(Int(scaled.rounded()))
+  var text = whole
+  if decimals > 0 {
+    let padded = String(repeating: "0", count: max(0, decimals + 1 - whole.count)) + whole
+    text = padded.dropLast(decimals) + "." + padded.suffix(decimals)
+  }
+  return String(repeating: " ", count: max(0, width - text.count)) + text
+}
+
+func report(_ set: InstructionSet, _ name: String, _ seconds: Double, flops: Double, bytes: Double) {
+  let label = (set.rawValue + " " + name)
+  print(
+    label + String(repeating: " ", count: max(1, 44 - label.count))
+      + number(seconds * 1e6, 11, decimals: 3) + " us" + number(flops / seconds * 1e-9)
+      + " GFLOP/s" + number(bytes / seconds * 1e-9) + " GB/s")
+}
+
+func matrix(_ rows: Int, _ columns: Int) throws -> (UnsafeMutablePointer<Float>, Int) {
+  let stride = try Memory.rowStride(columns)
+  let buffer = try Buffer<Float>(count: max(1, rows) * stride + 64)
+  var state: UInt32 = 12345
+  for i in 0..<(rows * stride) {
+    state = state &* 1_664_525 &+ 1_013_904_223
+    buffer.pointer[i] = (Float(state >> 8) / Float(1 << 24) - 0.5) * 0.2
+  }
+  kept.append(buffer)
+  return (buffer.pointer, stride)
+}
+
+/// Keeps the buffers of a case alive.
+nonisolated(unsafe) var kept: [AnyObject] = []
+
+func benchmarkProduct(_ set: InstructionSet, _ m: Int, _ n: Int, _ k: Int) throws {
+  let (a, aStride) = try matrix(m, k)
+  let (b, bStride) = try matrix(k, n)
+  let (c, cStride) = try matrix(m, n)
+  let (bias, _) = try matrix(1, n)
+  let packed = try PackedMatrix<Float>(rows: k, columns: n, kernels: set.kernels)
+  packed.pack(b, stride: bStride)
+  var p = ProductArguments(
+    rows: m, columns: n, depth: k, a: a, aStride: aStride, b: packed.storage.pointer, c: c,
+    cStride: cStride, bias: bias)
+  let kernels = set.kernels
+  let seconds = measure { kernels.product(&p) }
+  report(
+    set, "product \(m)x\(n)x\(k)", seconds, flops: 2.0 * Double(m * n * k),
+    bytes: 4 * Double(n * k))
+  kept = []
+}
+
+func benchmarkOuter(_ set: InstructionSet, _ m: Int, _ k: Int, _ n: Int) throws {
+  let (a, aStride) = try matrix(m, k)
+  let (d, dStride) = try matrix(m, n)
+  let (c, cStride) = try matrix(k, n)
+  let kernels = set.kernels
+  let scratch = try Buffer<Float>(count: kernels.outerProductScratch)
+  var p = OuterProductArguments(
+    rows: m, depth: k, columns: n, a: a, aStride: aStride, d: d, dStride: dStride, c: c,
+    cStride: cStride, scratch: scratch.pointer)
+  let seconds = measure { kernels.outerProduct(&p) }
+  report(
+    set, "outer \(m) rows \(k)x\(n)", seconds, flops: 2.0 * Double(m * n * k),
+    bytes: 4 * Double(m * n))
+  kept = []
+}
+
+func benchmarkStep(_ set: InstructionSet, _ rows: Int, _ i: Int, _ h: Int) throws {
+  let kernels = set.kernels
+  let stride = try Memory.rowStride(h)
+  let (x, xStride) = try matrix(rows, i)
+  let (hidden, hiddenStride) = try matrix(rows, h)
+  let (other, _) = try matrix(rows, h)
+  let (cell, cellStride) = try matrix(rows, h)
+  let (bias, _) = try matrix(4, h)
+  let w = try PackedGates(depth: i, blocks: 4, units: h, kernels: kernels)
+  let r = try PackedGates(depth: h, blocks: 4, units: h, kernels: kernels)
+  let (source, _) = try matrix(max(i, h), 4 * h)
+  w.pack(source, stride: 4 * h, blockStride: h)
+  r.pack(source, stride: 4 * h, blockStride: h)
+  var s = LSTMStepArguments(
+    rows: rows, blocks: .standard(stride: stride), firstGroup: 0, endGroup: r.groups,
+    initial: bias, initialStride: 0, hiddenWidth: h, hidden: hidden,
+    hiddenStride: hiddenStride, recurrentWeights: r.storage.pointer,
+    previousCell: cell, previousCellStride: cellStride, cell: cell, cellStride: cellStride,
+    output: other, outputStride: hiddenStride)
+  if i > 0 {
+    s.inputWidth = i
+    s.input = UnsafePointer(x)
+    s.inputStride = xStride
+    s.inputWeights = UnsafePointer(w.storage.pointer)
+  }
+  let seconds = measure {
+    kernels.lstmStep(&s)
+    // The next step reads what this one wrote.
+    let output = s.output
+    s.output = UnsafeMutablePointer(mutating: s.hidden)
+    s.hidden = UnsafePointer(output)
+    s.descends.toggle()
+  }
+  report(
+    set, "step b\(rows) i\(i) h\(h)", seconds, flops: 8.0 * Double(rows * h * (i + h)),
+    bytes: 16.0 * Double(h * (i + h)))
+  kept = []
+}
+
+func benchmarkPointwise(_ set: InstructionSet, _ rows: Int, _ h: Int) throws {
+  let kernels = set.kernels
+  let stride = try Memory.rowStride(h)
+  let (gates, _) = try matrix(rows, 4 * stride)
+  let (deltas, _) = try matrix(rows, 4 * stride)
+  let (c, _) = try matrix(rows, h)
+  let (previous, _) = try matrix(rows, h)
+  let (output, _) = try matrix(rows, h)
+  let (dh, _) = try matrix(rows, h)
+  let (dc, _) = try matrix(rows, h)
+  var s = LSTMPointwiseArguments(
+    rows: rows, units: h, blocks: .standard(stride: stride), gates: gates,
+    gatesStride: 4 * stride, previousCell: previous, previousCellStride: stride, cell: c,
+    cellStride: stride)
+  s.output = output
+  s.outputStride = stride
+  let elements = Double(rows * h)
+  let forward = measure { kernels.lstmForward(&s) }
+  report(set, "lstm forward b\(rows) h\(h)", forward, flops: 5 * elements, bytes: 28 * elements)
+  s.deltas = deltas
+  s.deltasStride = 4 * stride
+  s.outputGradient = UnsafePointer(dh)
+  s.outputGradientStride = stride
+  s.cellGradient = dc
+  s.cellGradientStride = stride
+  let backward = measure { kernels.lstmBackward(&s) }
+  report(set, "lstm backward b\(rows) h\(h)", backward, flops: 5 * elements, bytes: 48 * elements)
+  for activation in [Activation.sigmoid, .tanh, .exponential, .gelu(), .softmax] {
+    var a = ActivationArguments(
+      function: KernelActivation(activation), rows: rows, columns: h,
+      input: previous, inputStride: stride, output: output, outputStride: stride)
+    let seconds = measure { kernels.activate(&a) }
+    report(set, "\(activation) \(rows)x\(h)", seconds, flops: elements, bytes: 8 * elements)
+  }
+  kept = []
+}
+
+let arguments = CommandLine.arguments.dropFirst()
+let sets = InstructionSet.supported.reversed().filter { set in
+  let named = InstructionSet.allCases.filter { arguments.contains($0.rawValue) }
+  return named.isEmpty || named.contains(set)
+}
+let kinds = ["product", "outer", "step", "batch", "pointwise"]
+let chosen = kinds.contains { arguments.contains($0) } ? Set(arguments) : Set(kinds)
+
+for set in sets {
+  if chosen.contains("product") {
+    for (m, n, k) in [
+      (12, 32, 256), (240, 256, 256), (1000, 512, 64), (1000, 1024, 256), (3200, 2048, 512),
+      (1024, 1024, 1024), (32, 2048, 512), (1, 512, 128), (1, 4096, 1024), (100, 1280, 320),
+    ] {
+      try benchmarkProduct(set, m, n, k)
+    }
+  }
+  if chosen.contains("outer") {
+    for (m, k, n) in [(3200, 64, 256), (3200, 256, 1024), (3200, 512, 2048), (1000, 64, 256)] {
+      try benchmarkOuter(set, m, k, n)
+    }
+  }
+  if chosen.contains("step") {
+    for (i, h) in [
+      (1, 16), (1, 24), (1, 32), (1, 40), (1, 64), (1, 96), (64, 128), (192, 192), (256, 256),
+      (320, 320), (512, 512), (1024, 1024), (0, 128), (0, 256),
+    ] {
+      try benchmarkStep(set, 1, i, h)
+    }
+  }
+  if chosen.contains("batch") {
+    for (b, h) in [
+      (2, 256), (7, 256), (32, 64), (32, 128), (32, 256), (32, 512), (32, 1024), (128, 512),
+    ] {
+      try benchmarkStep(set, b, 0, h)
+    }
+  }
+  if chosen.contains("pointwise") { try benchmarkPointwise(set, 32, 256) }
+}

@@ -1,65 +1,92 @@
 import KernelInterface
 
-/// The function at x, for every code but softmax.
-@inline(__always) func apply(_ function: KernelActivation, _ x: Vector) -> Vector {
+/// The function at x, for every code but softmax. The usual two are inlined where they are used, the
+/// others take their vector through memory: as an argument it would be torn into pieces.
+@inline(always) func apply(_ function: KernelActivation, _ x: Vector) -> Vector {
   switch function.code {
-  case .linear, .softmax: return x
-  case .tanh: return tanh(x)
   case .sigmoid: return sigmoid(x)
+  case .tanh: return tanh(x)
+  default:
+    var value = x
+    applyOther(function, &value)
+    return value
+  }
+}
+
+@inline(never) private func applyOther(_ function: KernelActivation, _ value: inout Vector) {
+  let x = value
+  switch function.code {
+  case .linear, .softmax, .tanh, .sigmoid: break
   case .hardSigmoid:
-    return atLeast(atMost(fma(splat(function.a), x, splat(function.b)), splat(1)), splat(0))
+    value = atLeast(atMost(fma(splat(function.a), x, splat(function.b)), splat(1)), splat(0))
   case .relu:
     let below = splat(function.a) * (x - splat(function.c))
-    return atMost(x, splat(function.b)).replacing(with: below, where: x .< splat(function.c))
+    value = atMost(x, splat(function.b)).replacing(with: below, where: x .< splat(function.c))
   case .elu:
     let negative = splat(function.a) * exponentialMinusOne(atMost(x, splat(0)))
-    return x.replacing(with: negative, where: x .<= splat(0)) * splat(function.b)
-  case .gelu: return x * normalDistribution(x)
-  case .geluTanh: return x * sigmoid(geluTanhArgument(x))
-  case .silu: return x * sigmoid(x)
-  case .softplus: return softplus(x)
-  case .softsign: return x / (splat(1) + magnitude(x))
-  case .exponential: return exponential(x)
+    value = x.replacing(with: negative, where: x .<= splat(0)) * splat(function.b)
+  case .gelu: value = x * normalDistribution(x)
+  case .geluTanh: value = x * sigmoid(geluTanhArgument(x))
+  case .silu: value = x * sigmoid(x)
+  case .softplus: value = softplus(x)
+  case .softsign: value = x / (splat(1) + magnitude(x))
+  case .exponential: value = exponential(x)
   }
 }
 
 /// 2 sqrt(2/π) (x + 0.044715 x³): (1 + tanh u) / 2 is sigmoid(2u).
-@inline(__always) private func geluTanhArgument(_ x: Vector) -> Vector {
+@inline(always) private func geluTanhArgument(_ x: Vector) -> Vector {
   splat(1.595_769_1) * fma(splat(0.044_715) * x * x, x, x)
 }
 
 /// The derivative, from the function's value y, or from its argument x where
 /// `derivativeNeedsInput` says so.
-@inline(__always) func derivative(_ function: KernelActivation, x: Vector, y: Vector) -> Vector {
+@inline(always) func derivative(_ function: KernelActivation, x: Vector, y: Vector) -> Vector {
+  switch function.code {
+  case .sigmoid: return y * (splat(1) - y)
+  case .tanh: return splat(1) - y * y
+  default:
+    var slope = y
+    var argument = x
+    derivativeOther(function, &argument, &slope)
+    return slope
+  }
+}
+
+/// Replaces the value `y` by the derivative.
+@inline(never) private func derivativeOther(
+  _ function: KernelActivation, _ argument: inout Vector, _ y: inout Vector
+) {
+  let x = argument
   let one = splat(1)
   let zero = splat(0)
   switch function.code {
-  case .linear, .softmax: return one
-  case .tanh: return one - y * y
-  case .sigmoid: return y * (one - y)
+  case .linear, .softmax, .tanh, .sigmoid: y = one
   case .hardSigmoid:
-    return splat(function.a).replacing(with: zero, where: (y .<= zero) .| (y .>= one))
+    y = splat(function.a).replacing(with: zero, where: (y .<= zero) .| (y .>= one))
   case .relu:
-    return one.replacing(with: zero, where: x .>= splat(function.b))
+    y = one.replacing(with: zero, where: x .>= splat(function.b))
       .replacing(with: splat(function.a), where: x .< splat(function.c))
   case .elu:
     let negative = splat(function.a) * exponential(atMost(x, zero))
-    return one.replacing(with: negative, where: x .<= zero) * splat(function.b)
+    y = one.replacing(with: negative, where: x .<= zero) * splat(function.b)
   case .gelu:
     let density = splat(0.398_942_28) * exponential(splat(-0.5) * x * x)
-    return fma(x, density, normalDistribution(x))
+    y = fma(x, density, normalDistribution(x))
   case .geluTanh:
-    let s = sigmoid(geluTanhArgument(x))
+    let u = geluTanhArgument(x)
+    let s = sigmoid(u)
     let slope = fma(splat(0.134_145) * x, x, one) * splat(1.595_769_1)
-    return fma(x * s * sigmoid(zero - geluTanhArgument(x)), slope, s)
+    // 1 - s, without the cancellation.
+    y = fma(x * s * sigmoid(zero - u), slope, s)
   case .silu:
     let s = sigmoid(x)
-    return fma(x * s, one - s, s)
-  case .softplus: return zero - exponentialMinusOne(zero - y)
+    y = fma(x * s, one - s, s)
+  case .softplus: y = zero - exponentialMinusOne(zero - y)
   case .softsign:
     let d = one / (one + magnitude(x))
-    return d * d
-  case .exponential: return y
+    y = d * d
+  case .exponential: break
   }
 }
 

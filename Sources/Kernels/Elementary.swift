@@ -2,7 +2,7 @@
 // lane and on every instruction set. Worst errors are in docs/performance.md and KernelTests.
 
 /// x = n ln 2 + r with |r| <= ln 2 / 2; n as an integer that is ready to be put into an exponent.
-@inline(__always) private func reduce(_ x: Vector) -> (r: Vector, n: BitVector) {
+@inline(always) private func reduce(_ x: Vector) -> (r: Vector, n: BitVector) {
   // Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum.
   let magic = splat(12_582_912)
   let shifted = fma(x, splat(1.442_695_04), magic)
@@ -14,7 +14,7 @@
 }
 
 /// (exp(r) - 1 - r) / r² on |r| <= ln 2 / 2 (coefficients of Cephes' expf).
-@inline(__always) private func exponentialTail(_ r: Vector) -> Vector {
+@inline(always) private func exponentialTail(_ r: Vector) -> Vector {
   var p = splat(1.987_569_15e-4)
   p = fma(p, r, splat(1.398_199_95e-3))
   p = fma(p, r, splat(8.333_451_9e-3))
@@ -24,11 +24,11 @@
 }
 
 /// 2^n for n in -126...127, n in the low bits as `reduce` leaves it.
-@inline(__always) private func powerOfTwo(_ n: BitVector) -> Vector {
+@inline(always) private func powerOfTwo(_ n: BitVector) -> Vector {
   float((n &<< BitVector(repeating: 23)) &+ BitVector(repeating: 0x3f80_0000))
 }
 
-@inline(__always) func exponential(_ x: Vector) -> Vector {
+@inline(always) func exponential(_ x: Vector) -> Vector {
   // Beyond these bounds the result is 0 or infinity anyway.
   let (r, shifted) = reduce(atMost(atLeast(x, splat(-104)), splat(89)))
   let p = fma(exponentialTail(r), r * r, r) + splat(1)
@@ -42,14 +42,14 @@
 }
 
 /// 1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their relative accuracy.
-@inline(__always) func sigmoid(_ x: Vector) -> Vector {
+@inline(always) func sigmoid(_ x: Vector) -> Vector {
   let e = exponential(float(bits(x) | BitVector(repeating: 0x8000_0000)))
   let numerator = splat(1).replacing(with: e, where: x .< splat(0))
   return numerator / (splat(1) + e)
 }
 
 /// tanh |x| = -m / (2 + m), m = exp(-2 |x|) - 1 computed without cancellation.
-@inline(__always) func tanh(_ x: Vector) -> Vector {
+@inline(always) func tanh(_ x: Vector) -> Vector {
   // tanh 10 is 1 in float; the bound keeps 2^n normal.
   let a = atMost(magnitude(x), splat(10))
   let (r, shifted) = reduce(a * splat(-2))
@@ -59,7 +59,7 @@
 }
 
 /// log(1 + e) for 0 <= e <= 1 (polynomial of Cephes' logf).
-@inline(__always) private func logOnePlus(_ e: Vector) -> Vector {
+@inline(always) private func logOnePlus(_ e: Vector) -> Vector {
   let large = e .> splat(0.414_213_56)
   let f = e.replacing(with: (e - splat(1)) * splat(0.5), where: large)
   var p = splat(7.037_683_6e-2)
@@ -76,13 +76,13 @@
   return log.replacing(with: log + splat(0.693_147_18), where: large)
 }
 
-@inline(__always) func softplus(_ x: Vector) -> Vector {
+@inline(always) func softplus(_ x: Vector) -> Vector {
   let positive = atLeast(x, splat(0))
   return positive + logOnePlus(exponential(float(bits(x) | BitVector(repeating: 0x8000_0000))))
 }
 
 /// exp(x) - 1 without cancellation, for x <= 0.
-@inline(__always) func exponentialMinusOne(_ x: Vector) -> Vector {
+@inline(always) func exponentialMinusOne(_ x: Vector) -> Vector {
   let (r, shifted) = reduce(atLeast(x, splat(-30)))
   let scale = powerOfTwo(shifted)
   return fma(scale, fma(exponentialTail(r), r * r, r), scale - splat(1))
@@ -90,7 +90,7 @@
 
 /// Φ(x) = (1 + erf(x / sqrt 2)) / 2. erf as in N. Juffa's erff: a polynomial up to 0.93, then
 /// 1 - exp(polynomial), whose exponential gives the lower tail without cancellation.
-@inline(__always) func normalDistribution(_ x: Vector) -> Vector {
+@inline(always) func normalDistribution(_ x: Vector) -> Vector {
   let z = x * splat(0.707_106_77)
   let t = magnitude(z)
   let s = z * z

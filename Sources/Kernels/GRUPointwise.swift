@@ -12,7 +12,7 @@ func gruForward(_ arguments: UnsafePointer<GRUPointwiseArguments>) {
   }
 }
 
-@inline(__always) private func activateBlock(
+@inline(always) private func activateBlock(
   _ s: GRUPointwiseArguments, _ row: Int, _ at: Int, _ function: KernelActivation,
   adding extra: Vector
 ) -> Vector {
@@ -24,7 +24,7 @@ func gruForward(_ arguments: UnsafePointer<GRUPointwiseArguments>) {
   return value
 }
 
-@inline(__always) private func forwardGates(_ s: GRUPointwiseArguments, _ row: Int, _ unit: Int) {
+@inline(always) private func forwardGates(_ s: GRUPointwiseArguments, _ row: Int, _ unit: Int) {
   let zero = splat(0)
   _ = activateBlock(s, row, unit, s.gateActivation, adding: zero)
   let r = activateBlock(s, row, s.blockStride + unit, s.gateActivation, adding: zero)
@@ -34,7 +34,7 @@ func gruForward(_ arguments: UnsafePointer<GRUPointwiseArguments>) {
   }
 }
 
-@inline(__always) private func forwardHidden(_ s: GRUPointwiseArguments, _ row: Int, _ unit: Int) {
+@inline(always) private func forwardHidden(_ s: GRUPointwiseArguments, _ row: Int, _ unit: Int) {
   let gates = s.gates + row * s.gatesStride + unit
   let z = load(gates)
   var recurrent = splat(0)
@@ -66,14 +66,14 @@ func gruBackward(_ arguments: UnsafePointer<GRUPointwiseArguments>) {
   }
 }
 
-@inline(__always) private func blockSlope(
+@inline(always) private func blockSlope(
   _ s: GRUPointwiseArguments, _ row: Int, _ at: Int, _ function: KernelActivation, _ value: Vector
 ) -> Vector {
   let x = s.preactivations.map { load($0 + row * s.preactivationsStride + at) } ?? value
   return derivative(function, x: x, y: value)
 }
 
-@inline(__always) private func backwardHidden(
+@inline(always) private func backwardHidden(
   _ s: GRUPointwiseArguments, _ row: Int, _ unit: Int,
   _ deltas: MutableFloats, _ hiddenGradient: MutableFloats
 ) {
@@ -101,7 +101,7 @@ func gruBackward(_ arguments: UnsafePointer<GRUPointwiseArguments>) {
   store(dh * z, hiddenGradient + unit)
 }
 
-@inline(__always) private func backwardReset(
+@inline(always) private func backwardReset(
   _ s: GRUPointwiseArguments, _ row: Int, _ unit: Int,
   _ deltas: MutableFloats, _ hiddenGradient: MutableFloats
 ) {

@@ -13,7 +13,7 @@ func lstmForward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
 }
 
 /// Activates one block in place, keeping its pre-activation if asked; an absent gate is 1.
-@inline(__always) private func activateBlock(
+@inline(always) private func activateBlock(
   _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int, _ block: Int,
   _ function: KernelActivation, _ peephole: Floats?, _ cell: Vector
 ) -> Vector {
@@ -28,7 +28,7 @@ func lstmForward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
   return value
 }
 
-@inline(__always) private func forwardCell(_ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int) {
+@inline(always) private func forwardCell(_ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int) {
   let previous = load(s.previousCell + row * s.previousCellStride + unit)
   let i = activateBlock(s, row, unit, s.blocks.input, s.gateActivation, s.inputPeephole, previous)
   let f =
@@ -39,7 +39,7 @@ func lstmForward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
   store(clip(fma(f, previous, i * g), s.cellClip), s.cell + row * s.cellStride + unit)
 }
 
-@inline(__always) private func forwardOutput(_ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int) {
+@inline(always) private func forwardOutput(_ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int) {
   let c = load(s.cell + row * s.cellStride + unit)
   let o = activateBlock(s, row, unit, s.blocks.output, s.gateActivation, s.outputPeephole, c)
   let u = s.outputSource.map { load($0 + row * s.outputSourceStride + unit) } ?? c
@@ -64,14 +64,14 @@ func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
 }
 
 /// The value of a gate, 1 if it is absent.
-@inline(__always) private func gateValue(
+@inline(always) private func gateValue(
   _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int, _ block: Int
 ) -> Vector {
   block < 0 ? splat(1) : load(s.gates + row * s.gatesStride + block * s.blocks.stride + unit)
 }
 
 /// Derivative of a block's activation (and of the clip before it).
-@inline(__always) private func blockSlope(
+@inline(always) private func blockSlope(
   _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int, _ block: Int,
   _ function: KernelActivation, _ value: Vector
 ) -> Vector {
@@ -81,7 +81,7 @@ func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
     .replacing(with: splat(0), where: magnitude(z) .> splat(s.gateClip))
 }
 
-@inline(__always) private func backwardOutput(
+@inline(always) private func backwardOutput(
   _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int,
   _ deltas: MutableFloats, _ cellGradient: MutableFloats
 ) {
@@ -109,7 +109,7 @@ func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
   store(dc, cellGradient + unit)
 }
 
-@inline(__always) private func backwardCell(
+@inline(always) private func backwardCell(
   _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int,
   _ deltas: MutableFloats, _ cellGradient: MutableFloats
 ) {

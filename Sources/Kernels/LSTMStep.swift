@@ -7,14 +7,14 @@ struct BlockRow {
   var b2 = Vector(repeating: 0)
   var b3 = Vector(repeating: 0)
 
-  @inline(__always) mutating func add(_ blocks: Int, _ a: Float, _ w: Floats) {
+  @inline(always) mutating func add(_ blocks: Int, _ a: Float, _ w: Floats) {
     b0 = fma(splat(a), load(w), b0)
     if blocks > 1 { b1 = fma(splat(a), load(w + lanes), b1) }
     if blocks > 2 { b2 = fma(splat(a), load(w + 2 * lanes), b2) }
     if blocks > 3 { b3 = fma(splat(a), load(w + 3 * lanes), b3) }
   }
 
-  @inline(__always) subscript(block: Int) -> Vector {
+  @inline(always) subscript(block: Int) -> Vector {
     switch block {
     case 0: b0
     case 1: b1
@@ -52,7 +52,7 @@ func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
   }
 }
 
-@inline(__always) private func accumulate(
+@inline(always) private func accumulate(
   _ z: inout BlockRow, _ blocks: Int, _ depth: Int, _ x: Floats, _ weights: Floats
 ) {
   var w = weights
@@ -63,7 +63,7 @@ func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
 }
 
 /// Gates, cell and output of one row and group.
-@inline(__always) private func finish(
+@inline(always) private func finish(
   _ s: LSTMStepArguments, _ row: Int, _ group: Int, _ z: BlockRow
 ) {
   let unit = group * lanes
@@ -71,7 +71,7 @@ func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
   let gates = s.gates.map { $0 + row * s.gatesStride + unit }
   let previous = load(s.previousCell + row * s.previousCellStride + unit)
 
-  @inline(__always) func gate(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Vector {
+  @inline(always) func gate(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Vector {
     guard block >= 0 else { return splat(1) }
     var preactivation = z[block]
     if let peephole { preactivation = fma(load(peephole + unit), cell, preactivation) }
@@ -90,6 +90,6 @@ func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
   store(o * tanh(c), s.output + row * s.outputStride + unit)
 }
 
-@inline(__always) func clip(_ x: Vector, _ limit: Float) -> Vector {
+@inline(always) func clip(_ x: Vector, _ limit: Float) -> Vector {
   atLeast(atMost(x, splat(limit)), splat(-limit))
 }

@@ -8,7 +8,7 @@
   let tileRows = 6
 #endif
 
-@inline(__always) var panelColumns: Int { 2 * lanes }
+@inline(always) var panelColumns: Int { 2 * lanes }
 
 /// Where a tile's operands are. Element (r, k) of A is at `r * aRowStride + k * aDepthStride`, so that the
 /// same code multiplies with A and with its transpose.
@@ -26,27 +26,27 @@ struct TileRow {
   var left: Vector
   var right: Vector
 
-  @inline(__always) init(_ c: Floats) {
+  @inline(always) init(_ c: Floats) {
     left = load(c)
     right = load(c + lanes)
   }
 
-  @inline(__always) mutating func add(_ a: Float, _ b0: Vector, _ b1: Vector) {
+  @inline(always) mutating func add(_ a: Float, _ b0: Vector, _ b1: Vector) {
     left = fma(splat(a), b0, left)
     right = fma(splat(a), b1, right)
   }
 
-  @inline(__always) func write(_ c: MutableFloats) {
+  @inline(always) func write(_ c: MutableFloats) {
     store(left, c)
     store(right, c + lanes)
   }
 }
 
 /// C tile += A B. `rows` is a literal at every call, so that the conditions fold away.
-@inline(__always) private func tile(
+@inline(always) private func tile(
   rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
 ) {
-  @inline(__always) func row(_ r: Int) -> TileRow {
+  @inline(always) func row(_ r: Int) -> TileRow {
     TileRow(Floats(c + (r < rows ? r : 0) * cStride))
   }
   var r0 = row(0)

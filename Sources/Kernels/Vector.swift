@@ -20,28 +20,28 @@
 #endif
 
 /// Floats in a vector.
-@inline(__always) var lanes: Int { Vector.scalarCount }
+@inline(always) var lanes: Int { Vector.scalarCount }
 
 typealias Floats = UnsafePointer<Float>
 typealias MutableFloats = UnsafeMutablePointer<Float>
 
-@inline(__always) func load(_ p: Floats) -> Vector {
+@inline(always) func load(_ p: Floats) -> Vector {
   UnsafeRawPointer(p).loadUnaligned(as: Vector.self)
 }
 
-@inline(__always) func load(_ p: MutableFloats) -> Vector {
+@inline(always) func load(_ p: MutableFloats) -> Vector {
   UnsafeRawPointer(p).loadUnaligned(as: Vector.self)
 }
 
-@inline(__always) func store(_ v: Vector, _ p: MutableFloats) {
+@inline(always) func store(_ v: Vector, _ p: MutableFloats) {
   UnsafeMutableRawPointer(p).storeBytes(of: v, as: Vector.self)
 }
 
-@inline(__always) func splat(_ x: Float) -> Vector { Vector(repeating: x) }
+@inline(always) func splat(_ x: Float) -> Vector { Vector(repeating: x) }
 
 /// a b + c. One rounding where the processor has it as an instruction; x86-64 without FMA would call
 /// the C library for each lane, so there it is two.
-@inline(__always) func fma(_ a: Vector, _ b: Vector, _ c: Vector) -> Vector {
+@inline(always) func fma(_ a: Vector, _ b: Vector, _ c: Vector) -> Vector {
   #if arch(x86_64) && !KERNELS_AVX2 && !KERNELS_AVX512
     a * b + c
   #else
@@ -50,7 +50,7 @@ typealias MutableFloats = UnsafeMutablePointer<Float>
 }
 
 /// The scalar form, with the same roundings.
-@inline(__always) func fma(_ a: Float, _ b: Float, _ c: Float) -> Float {
+@inline(always) func fma(_ a: Float, _ b: Float, _ c: Float) -> Float {
   #if arch(x86_64) && !KERNELS_AVX2 && !KERNELS_AVX512
     a * b + c
   #else
@@ -59,35 +59,35 @@ typealias MutableFloats = UnsafeMutablePointer<Float>
 }
 
 /// min(x, limit), NaN stays NaN.
-@inline(__always) func atMost(_ x: Vector, _ limit: Vector) -> Vector {
+@inline(always) func atMost(_ x: Vector, _ limit: Vector) -> Vector {
   x.replacing(with: limit, where: x .> limit)
 }
 
 /// max(x, limit), NaN stays NaN.
-@inline(__always) func atLeast(_ x: Vector, _ limit: Vector) -> Vector {
+@inline(always) func atLeast(_ x: Vector, _ limit: Vector) -> Vector {
   x.replacing(with: limit, where: x .< limit)
 }
 
-@inline(__always) func bits(_ x: Vector) -> BitVector { unsafeBitCast(x, to: BitVector.self) }
-@inline(__always) func float(_ x: BitVector) -> Vector { unsafeBitCast(x, to: Vector.self) }
+@inline(always) func bits(_ x: Vector) -> BitVector { unsafeBitCast(x, to: BitVector.self) }
+@inline(always) func float(_ x: BitVector) -> Vector { unsafeBitCast(x, to: Vector.self) }
 
-@inline(__always) func magnitude(_ x: Vector) -> Vector {
+@inline(always) func magnitude(_ x: Vector) -> Vector {
   float(bits(x) & BitVector(repeating: 0x7fff_ffff))
 }
 
-@inline(__always) func copySign(of sign: Vector, to x: Vector) -> Vector {
+@inline(always) func copySign(of sign: Vector, to x: Vector) -> Vector {
   float(
     (bits(x) & BitVector(repeating: 0x7fff_ffff)) | (bits(sign) & BitVector(repeating: 0x8000_0000))
   )
 }
 
 /// The first `count` floats, the other lanes 0. For the ragged end of a row only.
-@inline(__always) func load(_ p: Floats, count: Int) -> Vector {
+@inline(always) func load(_ p: Floats, count: Int) -> Vector {
   var v = Vector(repeating: 0)
   for lane in 0..<count { v[lane] = p[lane] }
   return v
 }
 
-@inline(__always) func store(_ v: Vector, _ p: MutableFloats, count: Int) {
+@inline(always) func store(_ v: Vector, _ p: MutableFloats, count: Int) {
   for lane in 0..<count { p[lane] = v[lane] }
 }

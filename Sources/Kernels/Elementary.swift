@@ -13,14 +13,14 @@
   return (r, bits(shifted))
 }
 
-/// (exp(r) - 1 - r) / r² on |r| <= ln 2 / 2 (coefficients of Cephes' expf).
-@inline(always) private func exponentialTail(_ r: Vector) -> Vector {
-  var p = splat(1.987_569_15e-4)
-  p = fma(p, r, splat(1.398_199_95e-3))
-  p = fma(p, r, splat(8.333_451_9e-3))
-  p = fma(p, r, splat(4.166_579_6e-2))
-  p = fma(p, r, splat(1.666_666_55e-1))
-  return fma(p, r, splat(5.000_000_1e-1))
+/// exp(r) - 1 on |r| <= ln 2 / 2 (coefficients of Cephes' expf), as a short tree of operations:
+/// a step at batch 1 waits for each of them.
+@inline(always) private func smallExponentialMinusOne(_ r: Vector) -> Vector {
+  let square = r * r
+  let low = fma(r, splat(1.666_666_55e-1), splat(5.000_000_1e-1))
+  let middle = fma(r, splat(8.333_451_9e-3), splat(4.166_579_6e-2))
+  let high = fma(r, splat(1.987_569_15e-4), splat(1.398_199_95e-3))
+  return fma(fma(fma(high, square, middle), square, low), square, r)
 }
 
 /// 2^n for n in -126...127, n in the low bits as `reduce` leaves it.
@@ -31,7 +31,7 @@
 @inline(always) func exponential(_ x: Vector) -> Vector {
   // Beyond these bounds the result is 0 or infinity anyway.
   let (r, shifted) = reduce(atMost(atLeast(x, splat(-104)), splat(89)))
-  let p = fma(exponentialTail(r), r * r, r) + splat(1)
+  let p = smallExponentialMinusOne(r) + splat(1)
   // 2^n in two factors: n may be below -126 (denormal results) or 128.
   let n = unsafeBitCast(
     (shifted &- BitVector(repeating: 0x4b40_0000)), to: IntVector.self)
@@ -41,9 +41,19 @@
     * powerOfTwo(unsafeBitCast(rest, to: BitVector.self))
 }
 
+/// exp(-|x|). One factor of 2^n is enough: 2^(n + 64) is normal for every n that occurs, and the
+/// product with 2^-64 rounds into the denormal numbers where it must.
+@inline(always) private func exponentialOfMinusMagnitude(_ x: Vector) -> Vector {
+  let negative = float(bits(x) | BitVector(repeating: 0x8000_0000))
+  let (r, n) = reduce(atLeast(negative, splat(-104)))
+  let p = smallExponentialMinusOne(r) + splat(1)
+  let scale = float((n &<< BitVector(repeating: 23)) &+ BitVector(repeating: 0x5f80_0000))
+  return p * scale * splat(5.421_010_86e-20)
+}
+
 /// 1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their relative accuracy.
 @inline(always) func sigmoid(_ x: Vector) -> Vector {
-  let e = exponential(float(bits(x) | BitVector(repeating: 0x8000_0000)))
+  let e = exponentialOfMinusMagnitude(x)
   let numerator = splat(1).replacing(with: e, where: x .< splat(0))
   return numerator / (splat(1) + e)
 }
@@ -54,7 +64,7 @@
   let a = atMost(magnitude(x), splat(10))
   let (r, shifted) = reduce(a * splat(-2))
   let scale = powerOfTwo(shifted)
-  let m = fma(scale, fma(exponentialTail(r), r * r, r), scale - splat(1))
+  let m = fma(scale, smallExponentialMinusOne(r), scale - splat(1))
   return copySign(of: x, to: m / (splat(2) + m))
 }
 
@@ -78,14 +88,14 @@
 
 @inline(always) func softplus(_ x: Vector) -> Vector {
   let positive = atLeast(x, splat(0))
-  return positive + logOnePlus(exponential(float(bits(x) | BitVector(repeating: 0x8000_0000))))
+  return positive + logOnePlus(exponentialOfMinusMagnitude(x))
 }
 
 /// exp(x) - 1 without cancellation, for x <= 0.
 @inline(always) func exponentialMinusOne(_ x: Vector) -> Vector {
   let (r, shifted) = reduce(atLeast(x, splat(-30)))
   let scale = powerOfTwo(shifted)
-  return fma(scale, fma(exponentialTail(r), r * r, r), scale - splat(1))
+  return fma(scale, smallExponentialMinusOne(r), scale - splat(1))
 }
 
 /// Φ(x) = (1 + erf(x / sqrt 2)) / 2. erf as in N. Juffa's erff: a polynomial up to 0.93, then

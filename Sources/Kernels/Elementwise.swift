@@ -1,5 +1,13 @@
 import KernelInterface
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 func addScaled(_ n: Int, _ a: Float, _ x: Floats, _ y: MutableFloats) {
   var i = 0
   while i + lanes <= n {
@@ -43,7 +51,7 @@ func sumOfSquares(_ n: Int, _ x: Floats) -> Float {
   while i < n {
     var v = SIMD16<Float>(repeating: 0)
     if i + 16 <= n {
-      v = UnsafeRawPointer(x + i).loadUnaligned(as: SIMD16<Float>.self)
+      memcpy(&v, x + i, MemoryLayout<SIMD16<Float>>.size)
     } else {
       for lane in 0..<(n - i) { v[lane] = x[i + lane] }
     }

@@ -1,95 +1,143 @@
 import KernelInterface
 
-/// Pre-activations of one vector of units: one register per block, in block order.
-struct BlockRow {
-  var b0 = Vector(repeating: 0)
-  var b1 = Vector(repeating: 0)
-  var b2 = Vector(repeating: 0)
-  var b3 = Vector(repeating: 0)
-
-  @inline(always) mutating func add(_ blocks: Int, _ a: Float, _ w: Floats) {
-    b0 = fma(splat(a), load(w), b0)
-    if blocks > 1 { b1 = fma(splat(a), load(w + lanes), b1) }
-    if blocks > 2 { b2 = fma(splat(a), load(w + 2 * lanes), b2) }
-    if blocks > 3 { b3 = fma(splat(a), load(w + 3 * lanes), b3) }
-  }
-
-  @inline(always) subscript(block: Int) -> Vector {
-    switch block {
-    case 0: b0
-    case 1: b1
-    case 2: b2
-    default: b3
+func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
+  let blocks = arguments.pointee.blocks.count
+  var sums = TileSums()
+  withUnsafeMutablePointer(to: &sums) { sums in
+    let z = UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Float.self)
+    if arguments.pointee.rows == 1 {
+      stepOneRow(arguments, blocks, z)
+    } else {
+      stepRows(arguments, blocks, z)
     }
   }
 }
 
-func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
-  let s = arguments.pointee
-  let blocks = s.blocks.count
-  let groups = s.endGroup - s.firstGroup
+/// Batch 1: the weights are read once, so several groups at a time keep the multipliers busy.
+private func stepOneRow(
+  _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, _ z: MutableFloats
+) {
+  let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
   var visited = 0
   while visited < groups {
-    let group = s.descends ? s.endGroup - 1 - visited : s.firstGroup + visited
-    for row in 0..<s.rows {
-      var z = BlockRow()
-      let initial = s.initial + row * s.initialStride + group * lanes
-      z.b0 = load(initial)
-      if blocks > 1 { z.b1 = load(initial + s.blocks.stride) }
-      if blocks > 2 { z.b2 = load(initial + 2 * s.blocks.stride) }
-      if blocks > 3 { z.b3 = load(initial + 3 * s.blocks.stride) }
-      if let x = s.input, let weights = s.inputWeights {
-        accumulate(
-          &z, blocks, s.inputWidth, x + row * s.inputStride,
-          weights + group * s.inputWidth * blocks * lanes)
+    let rest = groups - visited
+    let count = rest < TileSums.groups ? rest : TileSums.groups
+    let first =
+      arguments.pointee.descends
+      ? arguments.pointee.endGroup - visited - count : arguments.pointee.firstGroup + visited
+    let p = operands(arguments, blocks, row: 0, group: first)
+    let initial = arguments.pointee.initial + first * lanes
+    let stride = arguments.pointee.blocks.stride
+    switch (blocks, count) {
+    case (4, 1): groupTile(groups: 1, blocks: 4, p, initial: initial, blockStride: stride, z)
+    case (4, 2): groupTile(groups: 2, blocks: 4, p, initial: initial, blockStride: stride, z)
+    case (4, 3): groupTile(groups: 3, blocks: 4, p, initial: initial, blockStride: stride, z)
+    case (3, 1): groupTile(groups: 1, blocks: 3, p, initial: initial, blockStride: stride, z)
+    case (3, 2): groupTile(groups: 2, blocks: 3, p, initial: initial, blockStride: stride, z)
+    case (3, 3): groupTile(groups: 3, blocks: 3, p, initial: initial, blockStride: stride, z)
+    #if KERNELS_AVX512
+      case (4, _): groupTile(groups: 4, blocks: 4, p, initial: initial, blockStride: stride, z)
+      case (3, _): groupTile(groups: 4, blocks: 3, p, initial: initial, blockStride: stride, z)
+    #endif
+    default:
+      for group in 0..<count {
+        let p = operands(arguments, blocks, row: 0, group: first + group)
+        fewBlocks(blocks, p, initial + group * lanes, stride, z + group * 4 * lanes)
       }
-      accumulate(
-        &z, blocks, s.hiddenWidth, s.hidden + row * s.hiddenStride,
-        s.recurrentWeights + group * s.hiddenWidth * blocks * lanes)
-      finish(s, row, group, z)
     }
-    visited += 1
+    finishStep(arguments, row: 0, group: first, count, byRow: false, Floats(z))
+    visited += count
   }
 }
 
-@inline(always) private func accumulate(
-  _ z: inout BlockRow, _ blocks: Int, _ depth: Int, _ x: Floats, _ weights: Floats
+/// Larger batches: a group's weights serve a tile of rows while they are in registers.
+private func stepRows(
+  _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, _ z: MutableFloats
 ) {
-  var w = weights
-  for k in 0..<depth {
-    z.add(blocks, x[k], w)
-    w += blocks * lanes
+  let rows = arguments.pointee.rows
+  // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
+  let tiles = (rows + TileSums.rows - 1) / TileSums.rows
+  let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
+  for visited in 0..<groups {
+    let group =
+      arguments.pointee.descends
+      ? arguments.pointee.endGroup - 1 - visited : arguments.pointee.firstGroup + visited
+    var row = 0
+    for tile in 0..<tiles {
+      let count = (rows - row + tiles - tile - 1) / (tiles - tile)
+      let p = operands(arguments, blocks, row: row, group: group)
+      multiply(arguments, blocks, p, row, count, group, z)
+      finishStep(arguments, row: row, group: group, count, byRow: true, Floats(z))
+      row += count
+    }
   }
 }
 
-/// Gates, cell and output of one row and group.
-@inline(always) private func finish(
-  _ s: LSTMStepArguments, _ row: Int, _ group: Int, _ z: BlockRow
+@inline(always) private func multiply(
+  _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, _ p: StepOperands,
+  _ row: Int, _ count: Int, _ group: Int, _ z: MutableFloats
 ) {
-  let unit = group * lanes
-  let b = s.blocks
-  let gates = s.gates.map { $0 + row * s.gatesStride + unit }
-  let previous = load(s.previousCell + row * s.previousCellStride + unit)
-
-  @inline(always) func gate(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Vector {
-    guard block >= 0 else { return splat(1) }
-    var preactivation = z[block]
-    if let peephole { preactivation = fma(load(peephole + unit), cell, preactivation) }
-    let value = sigmoid(preactivation)
-    if let gates { store(value, gates + block * b.stride) }
-    return value
+  let rowStride = arguments.pointee.initialStride
+  let initial = arguments.pointee.initial + row * rowStride + group * lanes
+  let stride = arguments.pointee.blocks.stride
+  @inline(always) func tile(rows: Int, blocks: Int) {
+    rowTile(
+      rows: rows, blocks: blocks, p, initial: initial, initialStride: rowStride,
+      blockStride: stride, z)
   }
-
-  let i = gate(b.input, s.inputPeephole, previous)
-  let f = b.couples ? splat(1) - i : gate(b.forget, s.forgetPeephole, previous)
-  let g = tanh(z[b.cell])
-  if let gates { store(g, gates + b.cell * b.stride) }
-  let c = clip(fma(f, previous, i * g), s.cellClip)
-  store(c, s.cell + row * s.cellStride + unit)
-  let o = gate(b.output, s.outputPeephole, c)
-  store(o * tanh(c), s.output + row * s.outputStride + unit)
+  switch (blocks, count) {
+  case (4, 1): tile(rows: 1, blocks: 4)
+  case (4, 2): tile(rows: 2, blocks: 4)
+  case (4, 3): tile(rows: 3, blocks: 4)
+  case (3, 1): tile(rows: 1, blocks: 3)
+  case (3, 2): tile(rows: 2, blocks: 3)
+  case (3, 3): tile(rows: 3, blocks: 3)
+  #if KERNELS_AVX512
+    case (4, 4): tile(rows: 4, blocks: 4)
+    case (4, 5): tile(rows: 5, blocks: 4)
+    case (4, _): tile(rows: 6, blocks: 4)
+    case (3, 4): tile(rows: 4, blocks: 3)
+    case (3, 5): tile(rows: 5, blocks: 3)
+    case (3, _): tile(rows: 6, blocks: 3)
+  #endif
+  default:
+    for r in 0..<count {
+      let p = operands(arguments, blocks, row: row + r, group: group)
+      fewBlocks(blocks, p, initial + r * rowStride, stride, z + r * 4 * lanes)
+    }
+  }
 }
 
-@inline(always) func clip(_ x: Vector, _ limit: Float) -> Vector {
-  atLeast(atMost(x, splat(limit)), splat(-limit))
+/// Cells with one or two blocks, which nobody runs for speed.
+@inline(never) private func fewBlocks(
+  _ blocks: Int, _ p: StepOperands, _ initial: Floats, _ stride: Int, _ z: MutableFloats
+) {
+  if blocks == 2 {
+    groupTile(groups: 1, blocks: 2, p, initial: initial, blockStride: stride, z)
+  } else {
+    groupTile(groups: 1, blocks: 1, p, initial: initial, blockStride: stride, z)
+  }
 }
+
+@inline(always) private func operands(
+  _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, row: Int, group: Int
+) -> StepOperands {
+  let hidden = arguments.pointee.hidden
+  let weights = arguments.pointee.recurrentWeights
+  var width = 0
+  // Without an input product these are never read.
+  var x = hidden
+  var inputWeights = weights
+  if let given = arguments.pointee.input, let packed = arguments.pointee.inputWeights {
+    width = arguments.pointee.inputWidth
+    x = given + row * arguments.pointee.inputStride
+    inputWeights = packed + group * width * blocks * lanes
+  }
+  return StepOperands(
+    inputWidth: width, input: x, inputStride: arguments.pointee.inputStride,
+    inputWeights: inputWeights, hiddenWidth: arguments.pointee.hiddenWidth,
+    hidden: hidden + row * arguments.pointee.hiddenStride,
+    hiddenStride: arguments.pointee.hiddenStride,
+    recurrentWeights: weights + group * arguments.pointee.hiddenWidth * blocks * lanes)
+}
+

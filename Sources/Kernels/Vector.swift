@@ -2,6 +2,14 @@
 // folder uses pointers and SIMD types only: an Array or a generic helper would leave weak symbols
 // that the linker may take from the wrong instruction set (scripts/check-kernel-symbols).
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 #if KERNELS_AVX512
   typealias Vector = SIMD16<Float>
   typealias IntVector = SIMD16<Int32>
@@ -25,16 +33,20 @@
 typealias Floats = UnsafePointer<Float>
 typealias MutableFloats = UnsafeMutablePointer<Float>
 
+// Loads and stores go through memcpy, which becomes one instruction that needs no alignment. The
+// standard library's `loadUnaligned` is a generic function that large callers do not inline.
+
 @inline(always) func load(_ p: Floats) -> Vector {
-  UnsafeRawPointer(p).loadUnaligned(as: Vector.self)
+  var v = Vector(repeating: 0)
+  memcpy(&v, p, MemoryLayout<Vector>.size)
+  return v
 }
 
-@inline(always) func load(_ p: MutableFloats) -> Vector {
-  UnsafeRawPointer(p).loadUnaligned(as: Vector.self)
-}
+@inline(always) func load(_ p: MutableFloats) -> Vector { load(Floats(p)) }
 
 @inline(always) func store(_ v: Vector, _ p: MutableFloats) {
-  UnsafeMutableRawPointer(p).storeBytes(of: v, as: Vector.self)
+  var v = v
+  memcpy(p, &v, MemoryLayout<Vector>.size)
 }
 
 @inline(always) func splat(_ x: Float) -> Vector { Vector(repeating: x) }
@@ -90,4 +102,9 @@ typealias MutableFloats = UnsafeMutablePointer<Float>
 
 @inline(always) func store(_ v: Vector, _ p: MutableFloats, count: Int) {
   for lane in 0..<count { p[lane] = v[lane] }
+}
+
+/// x within ± limit, NaN stays NaN.
+@inline(always) func clip(_ x: Vector, _ limit: Float) -> Vector {
+  atLeast(atMost(x, splat(limit)), splat(-limit))
 }

@@ -1,0 +1,136 @@
+import KernelInterface
+
+/// Gates, cells and outputs of the `count` members of a tile: neighbouring rows of one group, or
+/// neighbouring groups of one row. `z` has the tile's sums, four blocks for each member.
+@inline(always) func finishStep(
+  _ arguments: UnsafePointer<LSTMStepArguments>, row: Int, group: Int, _ count: Int, byRow: Bool,
+  _ z: Floats
+) {
+  let places = StepPlaces(arguments, row: row, group: group, byRow: byRow)
+  if arguments.pointee.isPlain {
+    finishPlain(places, count, z, arguments.pointee.blocks.stride)
+  } else {
+    finishGeneral(arguments, places, byRow ? 0 : lanes, group * lanes, count, z)
+  }
+}
+
+extension LSTMStepArguments {
+  /// Four gates in the usual order, no peepholes, no clip.
+  @inline(always) fileprivate var isPlain: Bool {
+    blocks.input == 0 && blocks.forget == 1 && blocks.cell == 2 && blocks.output == 3
+      && !blocks.couples && cellClip == .infinity && inputPeephole == nil
+      && forgetPeephole == nil && outputPeephole == nil
+  }
+}
+
+/// Where a tile's members are read and written: member m at `m * ...Next` from each pointer.
+struct StepPlaces {
+  var previous: Floats
+  var previousNext: Int
+  var cell: MutableFloats
+  var cellNext: Int
+  var output: MutableFloats
+  var outputNext: Int
+  var gates: MutableFloats?
+  var gatesNext: Int
+
+  @inline(always) init(
+    _ s: UnsafePointer<LSTMStepArguments>, row: Int, group: Int, byRow: Bool
+  ) {
+    let unit = group * lanes
+    previous = s.pointee.previousCell + row * s.pointee.previousCellStride + unit
+    previousNext = byRow ? s.pointee.previousCellStride : lanes
+    cell = s.pointee.cell + row * s.pointee.cellStride + unit
+    cellNext = byRow ? s.pointee.cellStride : lanes
+    output = s.pointee.output + row * s.pointee.outputStride + unit
+    outputNext = byRow ? s.pointee.outputStride : lanes
+    gates = s.pointee.gates.map { $0 + row * s.pointee.gatesStride + unit }
+    gatesNext = byRow ? s.pointee.gatesStride : lanes
+  }
+}
+
+// MARK: - The usual cell
+
+private struct Member {
+  var i: Vector
+  var f: Vector
+  var g: Vector
+  var o: Vector
+  var c: Vector
+
+  /// Everything that does not wait for the cell.
+  @inline(always) init(_ z: Floats, _ previous: Floats) {
+    i = sigmoid(load(z))
+    f = sigmoid(load(z + lanes))
+    g = tanh(load(z + 2 * lanes))
+    o = sigmoid(load(z + 3 * lanes))
+    c = fma(f, load(previous), i * g)
+  }
+
+  @inline(always) func write(_ p: StepPlaces, _ member: Int, _ blockStride: Int, _ h: Vector) {
+    store(c, p.cell + member * p.cellNext)
+    store(h, p.output + member * p.outputNext)
+    if let gates = p.gates {
+      let to = gates + member * p.gatesNext
+      store(i, to)
+      store(f, to + blockStride)
+      store(g, to + 2 * blockStride)
+      store(o, to + 3 * blockStride)
+    }
+  }
+}
+
+@inline(never) private func finishPlain(
+  _ p: StepPlaces, _ count: Int, _ z: Floats, _ blockStride: Int
+) {
+  var member = 0
+  // Two at a time: one alone is a chain of operations too long for the processor to look past.
+  while member + 2 <= count {
+    let z = z + member * 4 * lanes
+    let first = Member(z, p.previous + member * p.previousNext)
+    let second = Member(z + 4 * lanes, p.previous + (member + 1) * p.previousNext)
+    let h0 = first.o * tanh(first.c)
+    let h1 = second.o * tanh(second.c)
+    first.write(p, member, blockStride, h0)
+    second.write(p, member + 1, blockStride, h1)
+    member += 2
+  }
+  if member < count {
+    let one = Member(z + member * 4 * lanes, p.previous + member * p.previousNext)
+    one.write(p, member, blockStride, one.o * tanh(one.c))
+  }
+}
+
+// MARK: - Every other cell
+
+@inline(never) private func finishGeneral(
+  _ s: UnsafePointer<LSTMStepArguments>, _ p: StepPlaces, _ unitNext: Int, _ firstUnit: Int,
+  _ count: Int, _ sums: Floats
+) {
+  let b = s.pointee.blocks
+  for member in 0..<count {
+    let z = sums + member * 4 * lanes
+    let unit = firstUnit + member * unitNext
+    let gates = p.gates.map { $0 + member * p.gatesNext }
+
+    /// σ of a block's sum, with its peephole; 1 if the cell lacks the gate.
+    @inline(always) func gate(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Vector {
+      guard block >= 0 else { return splat(1) }
+      var sum = load(z + block * lanes)
+      if let peephole { sum = fma(load(peephole + unit), cell, sum) }
+      let value = sigmoid(sum)
+      if let gates { store(value, gates + block * b.stride) }
+      return value
+    }
+
+    let previous = load(p.previous + member * p.previousNext)
+    let i = gate(b.input, s.pointee.inputPeephole, previous)
+    let f = b.couples ? splat(1) - i : gate(b.forget, s.pointee.forgetPeephole, previous)
+    let g = tanh(load(z + b.cell * lanes))
+    if let gates { store(g, gates + b.cell * b.stride) }
+    let c = clip(fma(f, previous, i * g), s.pointee.cellClip)
+    store(c, p.cell + member * p.cellNext)
+    let o = gate(b.output, s.pointee.outputPeephole, c)
+    store(o * tanh(c), p.output + member * p.outputNext)
+  }
+}

@@ -1,0 +1,167 @@
+import KernelInterface
+
+/// Pre-activations of one vector of units in registers: one vector per block, in block order.
+struct BlockRow {
+  var b0: Vector
+  var b1: Vector
+  var b2: Vector
+  var b3: Vector
+
+  /// Begins with what is at `z`, block b at `b * stride`.
+  @inline(always) init(_ blocks: Int, _ z: Floats, _ stride: Int) {
+    b0 = load(z)
+    b1 = blocks > 1 ? load(z + stride) : b0
+    b2 = blocks > 2 ? load(z + 2 * stride) : b0
+    b3 = blocks > 3 ? load(z + 3 * stride) : b0
+  }
+
+  @inline(always) mutating func add(_ a: Float, _ w: BlockWeights, _ blocks: Int) {
+    let x = splat(a)
+    b0 = fma(x, w.b0, b0)
+    if blocks > 1 { b1 = fma(x, w.b1, b1) }
+    if blocks > 2 { b2 = fma(x, w.b2, b2) }
+    if blocks > 3 { b3 = fma(x, w.b3, b3) }
+  }
+
+  /// Leaves the sums in a scratch tile, where blocks are always four.
+  @inline(always) func write(_ blocks: Int, _ z: MutableFloats) {
+    store(b0, z)
+    if blocks > 1 { store(b1, z + lanes) }
+    if blocks > 2 { store(b2, z + 2 * lanes) }
+    if blocks > 3 { store(b3, z + 3 * lanes) }
+  }
+}
+
+/// One row (k) of a group's packed weights.
+struct BlockWeights {
+  var b0: Vector
+  var b1: Vector
+  var b2: Vector
+  var b3: Vector
+
+  @inline(always) init(_ blocks: Int, _ w: Floats) {
+    b0 = load(w)
+    b1 = blocks > 1 ? load(w + lanes) : b0
+    b2 = blocks > 2 ? load(w + 2 * lanes) : b0
+    b3 = blocks > 3 ? load(w + 3 * lanes) : b0
+  }
+}
+
+/// Sums of a tile, [tile row or group][block][lane]: what is handed from the products to the gates.
+struct TileSums {
+  #if KERNELS_AVX512
+    static var rows: Int { 6 }
+  #else
+    /// 3 x 4 accumulators, 3 inputs and a vector of weights fill the 16 registers.
+    static var rows: Int { 3 }
+  #endif
+  /// Groups side by side when there is one row only: enough chains to hide the latency.
+  #if KERNELS_AVX512
+    static var groups: Int { 4 }
+  #else
+    static var groups: Int { 3 }
+  #endif
+
+  typealias Four = (Vector, Vector, Vector, Vector)
+  var tile: (Four, Four, Four, Four, Four, Four)
+
+  @inline(always) init() {
+    let zero = Vector(repeating: 0)
+    let four = (zero, zero, zero, zero)
+    tile = (four, four, four, four, four, four)
+  }
+}
+
+/// The products of a step: x W, then h R.
+struct StepOperands {
+  var inputWidth: Int
+  var input: Floats
+  var inputStride: Int
+  var inputWeights: Floats
+  var hiddenWidth: Int
+  var hidden: Floats
+  var hiddenStride: Int
+  var recurrentWeights: Floats
+}
+
+/// `rows` rows of the batch by one group; `rows` and `blocks` are literals at every call.
+@inline(always) func rowTile(
+  rows: Int, blocks: Int, _ p: StepOperands, initial: Floats, initialStride: Int, blockStride: Int,
+  _ z: MutableFloats
+) {
+  @inline(always) func begin(_ r: Int) -> BlockRow {
+    BlockRow(blocks, initial + (r < rows ? r : 0) * initialStride, blockStride)
+  }
+  var r0 = begin(0)
+  var r1 = begin(1)
+  var r2 = begin(2)
+  #if KERNELS_AVX512
+    var r3 = begin(3)
+    var r4 = begin(4)
+    var r5 = begin(5)
+  #endif
+  @inline(always) func accumulate(_ depth: Int, _ x: Floats, _ s: Int, _ weights: Floats) {
+    var a = x
+    var w = weights
+    for _ in 0..<depth {
+      let row = BlockWeights(blocks, w)
+      r0.add(a[0], row, blocks)
+      if rows > 1 { r1.add(a[s], row, blocks) }
+      if rows > 2 { r2.add(a[2 * s], row, blocks) }
+      #if KERNELS_AVX512
+        if rows > 3 { r3.add(a[3 * s], row, blocks) }
+        if rows > 4 { r4.add(a[4 * s], row, blocks) }
+        if rows > 5 { r5.add(a[5 * s], row, blocks) }
+      #endif
+      a += 1
+      w += blocks * lanes
+    }
+  }
+  accumulate(p.inputWidth, p.input, p.inputStride, p.inputWeights)
+  accumulate(p.hiddenWidth, p.hidden, p.hiddenStride, p.recurrentWeights)
+  r0.write(blocks, z)
+  if rows > 1 { r1.write(blocks, z + 4 * lanes) }
+  if rows > 2 { r2.write(blocks, z + 8 * lanes) }
+  #if KERNELS_AVX512
+    if rows > 3 { r3.write(blocks, z + 12 * lanes) }
+    if rows > 4 { r4.write(blocks, z + 16 * lanes) }
+    if rows > 5 { r5.write(blocks, z + 20 * lanes) }
+  #endif
+}
+
+/// One row of the batch by `groups` neighbouring groups.
+@inline(always) func groupTile(
+  groups: Int, blocks: Int, _ p: StepOperands, initial: Floats, blockStride: Int,
+  _ z: MutableFloats
+) {
+  @inline(always) func begin(_ g: Int) -> BlockRow {
+    BlockRow(blocks, initial + (g < groups ? g : 0) * lanes, blockStride)
+  }
+  var g0 = begin(0)
+  var g1 = begin(1)
+  var g2 = begin(2)
+  #if KERNELS_AVX512
+    var g3 = begin(3)
+  #endif
+  @inline(always) func accumulate(_ depth: Int, _ x: Floats, _ weights: Floats) {
+    let panel = depth * blocks * lanes
+    var w = weights
+    for k in 0..<depth {
+      g0.add(x[k], BlockWeights(blocks, w), blocks)
+      if groups > 1 { g1.add(x[k], BlockWeights(blocks, w + panel), blocks) }
+      if groups > 2 { g2.add(x[k], BlockWeights(blocks, w + 2 * panel), blocks) }
+      #if KERNELS_AVX512
+        if groups > 3 { g3.add(x[k], BlockWeights(blocks, w + 3 * panel), blocks) }
+      #endif
+      w += blocks * lanes
+    }
+  }
+  accumulate(p.inputWidth, p.input, p.inputWeights)
+  accumulate(p.hiddenWidth, p.hidden, p.recurrentWeights)
+  g0.write(blocks, z)
+  if groups > 1 { g1.write(blocks, z + 4 * lanes) }
+  if groups > 2 { g2.write(blocks, z + 8 * lanes) }
+  #if KERNELS_AVX512
+    if groups > 3 { g3.write(blocks, z + 12 * lanes) }
+  #endif
+}

@@ -1,7 +1,7 @@
 // Elementary functions: polynomials evaluated by fused multiply-adds, the same operations in every
 // lane and on every instruction set. Worst errors are in docs/performance.md and KernelTests.
 
-/// x = n ln 2 + r with |r| <= ln 2 / 2; n as an integer that is ready to be put into an exponent.
+/// x = n ln 2 + r with |r| <= ln 2 / 2; n in the low bits of an integer, ready for an exponent.
 @inline(always) private func reduce(_ x: Vector) -> (r: Vector, n: BitVector) {
   // Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum.
   let magic = splat(12_582_912)
@@ -13,19 +13,31 @@
   return (r, bits(shifted))
 }
 
-/// exp(r) - 1 on |r| <= ln 2 / 2 (coefficients of Cephes' expf), as a short tree of operations:
-/// a step at batch 1 waits for each of them.
+/// exp(r) - 1 on |r| <= ln 2 / 2 (coefficients of Cephes' expf), as a shallow tree of operations:
+/// a step at batch 1 waits for each level of it.
 @inline(always) private func smallExponentialMinusOne(_ r: Vector) -> Vector {
   let square = r * r
   let low = fma(r, splat(1.666_666_55e-1), splat(5.000_000_1e-1))
   let middle = fma(r, splat(8.333_451_9e-3), splat(4.166_579_6e-2))
   let high = fma(r, splat(1.987_569_15e-4), splat(1.398_199_95e-3))
-  return fma(fma(fma(high, square, middle), square, low), square, r)
+  return fma(fma(high, square, middle), square * square, fma(low, square, r))
 }
 
 /// 2^n for n in -126...127, n in the low bits as `reduce` leaves it.
 @inline(always) private func powerOfTwo(_ n: BitVector) -> Vector {
   float((n &<< BitVector(repeating: 23)) &+ BitVector(repeating: 0x3f80_0000))
+}
+
+/// max(-|x|, limit) for a negative limit. Negative floats compare like their bit patterns, and the
+/// integer minimum takes one cycle. NaN becomes the limit.
+@inline(always) private func minusMagnitude(_ x: Vector, atLeast limit: Float) -> Vector {
+  let pattern = bits(x) | BitVector(repeating: 0x8000_0000)
+  let bound = bits(splat(limit))
+  return float(pattern.replacing(with: bound, where: pattern .> bound))
+}
+
+@inline(always) private func keepNaN(of x: Vector, in y: Vector) -> Vector {
+  y.replacing(with: x, where: x .!= x)
 }
 
 @inline(always) func exponential(_ x: Vector) -> Vector {
@@ -41,31 +53,31 @@
     * powerOfTwo(unsafeBitCast(rest, to: BitVector.self))
 }
 
-/// exp(-|x|). One factor of 2^n is enough: 2^(n + 64) is normal for every n that occurs, and the
-/// product with 2^-64 rounds into the denormal numbers where it must.
-@inline(always) private func exponentialOfMinusMagnitude(_ x: Vector) -> Vector {
-  let negative = float(bits(x) | BitVector(repeating: 0x8000_0000))
-  let (r, n) = reduce(atLeast(negative, splat(-104)))
-  let p = smallExponentialMinusOne(r) + splat(1)
+/// exp(-|x|) 2^64, so that it never is denormal: the product with 2^-64 then rounds once.
+@inline(always) private func scaledExponentialOfMinusMagnitude(_ x: Vector) -> Vector {
+  let (r, n) = reduce(minusMagnitude(x, atLeast: -104))
   let scale = float((n &<< BitVector(repeating: 23)) &+ BitVector(repeating: 0x5f80_0000))
-  return p * scale * splat(5.421_010_86e-20)
+  return (smallExponentialMinusOne(r) + splat(1)) * scale
 }
+
+private let inverseScale: Float = 0x1p-64
 
 /// 1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their relative accuracy.
 @inline(always) func sigmoid(_ x: Vector) -> Vector {
-  let e = exponentialOfMinusMagnitude(x)
-  let numerator = splat(1).replacing(with: e, where: x .< splat(0))
-  return numerator / (splat(1) + e)
+  let scaled = scaledExponentialOfMinusMagnitude(x)
+  let denominator = fma(scaled, splat(inverseScale), splat(1))
+  let numerator = splat(1).replacing(with: scaled * splat(inverseScale), where: x .< splat(0))
+  return keepNaN(of: x, in: numerator / denominator)
 }
 
 /// tanh |x| = -m / (2 + m), m = exp(-2 |x|) - 1 computed without cancellation.
 @inline(always) func tanh(_ x: Vector) -> Vector {
   // tanh 10 is 1 in float; the bound keeps 2^n normal.
-  let a = atMost(magnitude(x), splat(10))
-  let (r, shifted) = reduce(a * splat(-2))
-  let scale = powerOfTwo(shifted)
+  let y = minusMagnitude(x, atLeast: -10)
+  let (r, n) = reduce(y + y)
+  let scale = powerOfTwo(n)
   let m = fma(scale, smallExponentialMinusOne(r), scale - splat(1))
-  return copySign(of: x, to: m / (splat(2) + m))
+  return keepNaN(of: x, in: copySign(of: x, to: m / (splat(2) + m)))
 }
 
 /// log(1 + e) for 0 <= e <= 1 (polynomial of Cephes' logf).
@@ -88,7 +100,7 @@
 
 @inline(always) func softplus(_ x: Vector) -> Vector {
   let positive = atLeast(x, splat(0))
-  return positive + logOnePlus(exponentialOfMinusMagnitude(x))
+  return positive + logOnePlus(scaledExponentialOfMinusMagnitude(x) * splat(inverseScale))
 }
 
 /// exp(x) - 1 without cancellation, for x <= 0.

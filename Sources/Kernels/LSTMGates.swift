@@ -7,8 +7,8 @@ import KernelInterface
   _ z: Floats
 ) {
   let places = StepPlaces(arguments, row: row, group: group, byRow: byRow)
-  if arguments.pointee.isPlain {
-    finishPlain(places, count, z, arguments.pointee.blocks.stride)
+  if arguments.pointee.isStandard {
+    finishStandard(places, count, z, arguments.pointee.blocks.stride)
   } else {
     finishGeneral(arguments, places, byRow ? 0 : lanes, group * lanes, count, z)
   }
@@ -16,7 +16,7 @@ import KernelInterface
 
 extension LSTMStepArguments {
   /// Four gates in the usual order, no peepholes, no clip.
-  @inline(always) fileprivate var isPlain: Bool {
+  @inline(always) var isStandard: Bool {
     blocks.input == 0 && blocks.forget == 1 && blocks.cell == 2 && blocks.output == 3
       && !blocks.couples && cellClip == .infinity && inputPeephole == nil
       && forgetPeephole == nil && outputPeephole == nil
@@ -51,7 +51,7 @@ struct StepPlaces {
 
 // MARK: - The usual cell
 
-private struct Member {
+struct StandardMember {
   var i: Vector
   var f: Vector
   var g: Vector
@@ -59,11 +59,11 @@ private struct Member {
   var c: Vector
 
   /// Everything that does not wait for the cell.
-  @inline(always) init(_ z: Floats, _ previous: Floats) {
-    i = sigmoid(load(z))
-    f = sigmoid(load(z + lanes))
-    g = tanh(load(z + 2 * lanes))
-    o = sigmoid(load(z + 3 * lanes))
+  @inline(always) init(_ z: BlockRow, _ previous: Floats) {
+    i = sigmoid(z.b0)
+    f = sigmoid(z.b1)
+    g = tanh(z.b2)
+    o = sigmoid(z.b3)
     c = fma(f, load(previous), i * g)
   }
 
@@ -80,25 +80,38 @@ private struct Member {
   }
 }
 
-@inline(never) private func finishPlain(
+@inline(never) private func finishStandard(
   _ p: StepPlaces, _ count: Int, _ z: Floats, _ blockStride: Int
 ) {
   var member = 0
   // Two at a time: one alone is a chain of operations too long for the processor to look past.
   while member + 2 <= count {
     let z = z + member * 4 * lanes
-    let first = Member(z, p.previous + member * p.previousNext)
-    let second = Member(z + 4 * lanes, p.previous + (member + 1) * p.previousNext)
-    let h0 = first.o * tanh(first.c)
-    let h1 = second.o * tanh(second.c)
-    first.write(p, member, blockStride, h0)
-    second.write(p, member + 1, blockStride, h1)
+    finishStandard(p, member, blockStride, BlockRow(4, z, lanes), BlockRow(4, z + 4 * lanes, lanes))
     member += 2
   }
   if member < count {
-    let one = Member(z + member * 4 * lanes, p.previous + member * p.previousNext)
-    one.write(p, member, blockStride, one.o * tanh(one.c))
+    finishStandard(p, member, blockStride, BlockRow(4, z + member * 4 * lanes, lanes))
   }
+}
+
+@inline(always) func finishStandard(
+  _ p: StepPlaces, _ member: Int, _ blockStride: Int, _ z: BlockRow
+) {
+  let one = StandardMember(z, p.previous + member * p.previousNext)
+  one.write(p, member, blockStride, one.o * tanh(one.c))
+}
+
+/// Two neighbouring members, their operations interleaved.
+@inline(always) func finishStandard(
+  _ p: StepPlaces, _ member: Int, _ blockStride: Int, _ z0: BlockRow, _ z1: BlockRow
+) {
+  let first = StandardMember(z0, p.previous + member * p.previousNext)
+  let second = StandardMember(z1, p.previous + (member + 1) * p.previousNext)
+  let h0 = first.o * tanh(first.c)
+  let h1 = second.o * tanh(second.c)
+  first.write(p, member, blockStride, h0)
+  second.write(p, member + 1, blockStride, h1)
 }
 
 // MARK: - Every other cell

@@ -13,39 +13,54 @@ func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
   }
 }
 
-/// Batch 1: the weights are read once, so several groups at a time keep the multipliers busy.
+/// Batch 1: two groups at a time (three, where one would be left over) have enough sums under way to
+/// keep the multipliers busy. More at a time would leave nothing in the nearest cache for the next
+/// step, which begins where this one ended if the steps alternate in direction.
 private func stepOneRow(
   _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, _ z: MutableFloats
 ) {
   let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
+  let blockStride = arguments.pointee.blocks.stride
+  let isStandard = arguments.pointee.isStandard
   var visited = 0
   while visited < groups {
     let rest = groups - visited
-    let count = rest < TileSums.groups ? rest : TileSums.groups
+    let count = rest == 3 || rest == 1 ? rest : 2
     let first =
       arguments.pointee.descends
       ? arguments.pointee.endGroup - visited - count : arguments.pointee.firstGroup + visited
     let p = operands(arguments, blocks, row: 0, group: first)
     let initial = arguments.pointee.initial + first * lanes
-    let stride = arguments.pointee.blocks.stride
-    switch (blocks, count) {
-    case (4, 1): groupTile(groups: 1, blocks: 4, p, initial: initial, blockStride: stride, z)
-    case (4, 2): groupTile(groups: 2, blocks: 4, p, initial: initial, blockStride: stride, z)
-    case (4, 3): groupTile(groups: 3, blocks: 4, p, initial: initial, blockStride: stride, z)
-    case (3, 1): groupTile(groups: 1, blocks: 3, p, initial: initial, blockStride: stride, z)
-    case (3, 2): groupTile(groups: 2, blocks: 3, p, initial: initial, blockStride: stride, z)
-    case (3, 3): groupTile(groups: 3, blocks: 3, p, initial: initial, blockStride: stride, z)
-    #if KERNELS_AVX512
-      case (4, _): groupTile(groups: 4, blocks: 4, p, initial: initial, blockStride: stride, z)
-      case (3, _): groupTile(groups: 4, blocks: 3, p, initial: initial, blockStride: stride, z)
-    #endif
-    default:
-      for group in 0..<count {
-        let p = operands(arguments, blocks, row: 0, group: first + group)
-        fewBlocks(blocks, p, initial + group * lanes, stride, z + group * 4 * lanes)
-      }
+
+    @inline(always) func tile(groups: Int, blocks: Int) -> GroupTile {
+      GroupTile(groups: groups, blocks: blocks, p, initial: initial, blockStride: blockStride)
     }
-    finishStep(arguments, row: 0, group: first, count, byRow: false, Floats(z))
+    if isStandard {
+      let places = StepPlaces(arguments, row: 0, group: first, byRow: false)
+      switch count {
+      case 1:
+        finishStandard(places, 0, blockStride, tile(groups: 1, blocks: 4).g0)
+      case 2:
+        let sums = tile(groups: 2, blocks: 4)
+        finishStandard(places, 0, blockStride, sums.g0, sums.g1)
+      default:
+        let sums = tile(groups: 3, blocks: 4)
+        finishStandard(places, 0, blockStride, sums.g0, sums.g1)
+        finishStandard(places, 2, blockStride, sums.g2)
+      }
+    } else {
+      if blocks == 4 && count == 2 {
+        tile(groups: 2, blocks: 4).write(groups: 2, blocks: 4, z)
+      } else if blocks == 3 && count == 2 {
+        tile(groups: 2, blocks: 3).write(groups: 2, blocks: 3, z)
+      } else {
+        for group in 0..<count {
+          let p = operands(arguments, blocks, row: 0, group: first + group)
+          oneGroup(blocks, p, initial + group * lanes, blockStride, z + group * 4 * lanes)
+        }
+      }
+      finishStep(arguments, row: 0, group: first, count, byRow: false, Floats(z))
+    }
     visited += count
   }
 }
@@ -86,10 +101,8 @@ private func stepRows(
       blockStride: stride, z)
   }
   switch (blocks, count) {
-  case (4, 1): tile(rows: 1, blocks: 4)
   case (4, 2): tile(rows: 2, blocks: 4)
   case (4, 3): tile(rows: 3, blocks: 4)
-  case (3, 1): tile(rows: 1, blocks: 3)
   case (3, 2): tile(rows: 2, blocks: 3)
   case (3, 3): tile(rows: 3, blocks: 3)
   #if KERNELS_AVX512
@@ -101,21 +114,27 @@ private func stepRows(
     case (3, _): tile(rows: 6, blocks: 3)
   #endif
   default:
+    // One or two blocks, or a batch of which one row is left: nobody runs these for speed.
     for r in 0..<count {
       let p = operands(arguments, blocks, row: row + r, group: group)
-      fewBlocks(blocks, p, initial + r * rowStride, stride, z + r * 4 * lanes)
+      oneGroup(blocks, p, initial + r * rowStride, stride, z + r * 4 * lanes)
     }
   }
 }
 
-/// Cells with one or two blocks, which nobody runs for speed.
-@inline(never) private func fewBlocks(
+/// One row by one group, any number of blocks.
+@inline(never) private func oneGroup(
   _ blocks: Int, _ p: StepOperands, _ initial: Floats, _ stride: Int, _ z: MutableFloats
 ) {
-  if blocks == 2 {
-    groupTile(groups: 1, blocks: 2, p, initial: initial, blockStride: stride, z)
-  } else {
-    groupTile(groups: 1, blocks: 1, p, initial: initial, blockStride: stride, z)
+  @inline(always) func tile(blocks: Int) {
+    GroupTile(groups: 1, blocks: blocks, p, initial: initial, blockStride: stride)
+      .write(groups: 1, blocks: blocks, z)
+  }
+  switch blocks {
+  case 1: tile(blocks: 1)
+  case 2: tile(blocks: 2)
+  case 3: tile(blocks: 3)
+  default: tile(blocks: 4)
   }
 }
 
@@ -140,4 +159,3 @@ private func stepRows(
     hiddenStride: arguments.pointee.hiddenStride,
     recurrentWeights: weights + group * arguments.pointee.hiddenWidth * blocks * lanes)
 }
-

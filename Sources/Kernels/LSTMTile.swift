@@ -55,13 +55,6 @@ struct TileSums {
     /// 3 x 4 accumulators, 3 inputs and a vector of weights fill the 16 registers.
     static var rows: Int { 3 }
   #endif
-  /// Groups side by side when there is one row only: enough chains to hide the latency.
-  #if KERNELS_AVX512
-    static var groups: Int { 4 }
-  #else
-    static var groups: Int { 3 }
-  #endif
-
   typealias Four = (Vector, Vector, Vector, Vector)
   var tile: (Four, Four, Four, Four, Four, Four)
 
@@ -130,38 +123,37 @@ struct StepOperands {
 }
 
 /// One row of the batch by `groups` neighbouring groups.
-@inline(always) func groupTile(
-  groups: Int, blocks: Int, _ p: StepOperands, initial: Floats, blockStride: Int,
-  _ z: MutableFloats
-) {
-  @inline(always) func begin(_ g: Int) -> BlockRow {
-    BlockRow(blocks, initial + (g < groups ? g : 0) * lanes, blockStride)
+struct GroupTile {
+  var g0: BlockRow
+  var g1: BlockRow
+  var g2: BlockRow
+
+  @inline(always) init(
+    groups: Int, blocks: Int, _ p: StepOperands, initial: Floats, blockStride: Int
+  ) {
+    g0 = BlockRow(blocks, initial, blockStride)
+    g1 = groups > 1 ? BlockRow(blocks, initial + lanes, blockStride) : g0
+    g2 = groups > 2 ? BlockRow(blocks, initial + 2 * lanes, blockStride) : g0
+    accumulate(groups, blocks, p.inputWidth, p.input, p.inputWeights)
+    accumulate(groups, blocks, p.hiddenWidth, p.hidden, p.recurrentWeights)
   }
-  var g0 = begin(0)
-  var g1 = begin(1)
-  var g2 = begin(2)
-  #if KERNELS_AVX512
-    var g3 = begin(3)
-  #endif
-  @inline(always) func accumulate(_ depth: Int, _ x: Floats, _ weights: Floats) {
+
+  @inline(always) private mutating func accumulate(
+    _ groups: Int, _ blocks: Int, _ depth: Int, _ x: Floats, _ weights: Floats
+  ) {
     let panel = depth * blocks * lanes
     var w = weights
     for k in 0..<depth {
       g0.add(x[k], BlockWeights(blocks, w), blocks)
       if groups > 1 { g1.add(x[k], BlockWeights(blocks, w + panel), blocks) }
       if groups > 2 { g2.add(x[k], BlockWeights(blocks, w + 2 * panel), blocks) }
-      #if KERNELS_AVX512
-        if groups > 3 { g3.add(x[k], BlockWeights(blocks, w + 3 * panel), blocks) }
-      #endif
       w += blocks * lanes
     }
   }
-  accumulate(p.inputWidth, p.input, p.inputWeights)
-  accumulate(p.hiddenWidth, p.hidden, p.recurrentWeights)
-  g0.write(blocks, z)
-  if groups > 1 { g1.write(blocks, z + 4 * lanes) }
-  if groups > 2 { g2.write(blocks, z + 8 * lanes) }
-  #if KERNELS_AVX512
-    if groups > 3 { g3.write(blocks, z + 12 * lanes) }
-  #endif
+
+  @inline(always) func write(groups: Int, blocks: Int, _ z: MutableFloats) {
+    g0.write(blocks, z)
+    if groups > 1 { g1.write(blocks, z + 4 * lanes) }
+    if groups > 2 { g2.write(blocks, z + 8 * lanes) }
+  }
 }

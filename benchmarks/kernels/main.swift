@@ -49,7 +49,8 @@ func number(_ value: Double, _ width: Int = 9, decimals: Int = 1) -> String {
   return String(repeating: " ", count: max(0, width - text.count)) + text
 }
 
-func report(_ set: InstructionSet, _ name: String, _ seconds: Double, flops: Double, bytes: Double) {
+func report(_ set: InstructionSet, _ name: String, _ seconds: Double, flops: Double, bytes: Double)
+{
   let label = (set.rawValue + " " + name)
   print(
     label + String(repeating: " ", count: max(1, 44 - label.count))

@@ -45,7 +45,7 @@ public enum ModelFile {
     switch file.container {
     case .zip:
       try expect(.keras, options.format, found: "a zip archive")
-      throw EngineError(.unsupported, "zip")
+      return try KerasReader.readArchive(path, limits: options.limits)
     case .hdf5:
       return try HDF5Library.session { (library) throws(EngineError) in
         let hdf5 = try HDF5File(
@@ -69,16 +69,23 @@ public enum ModelFile {
     case .kerasH5:
       return try KerasReader.readWholeModel(root)
     case .kerasLegacyWeights:
-      guard let config = options.configJSON else {
-        throw EngineError(
-          .state,
-          "the file holds weights of Keras without an architecture; give config= (the text of "
-            + "model.to_json()), or load the weights into a network")
-      }
+      guard let config = options.configJSON else { throw needsArchitecture }
       return try KerasReader.readLegacyWeights(root, config: config)
+    case .kerasWeights:
+      guard let config = options.configJSON else { throw needsArchitecture }
+      return try KerasReader.readStore(
+        root, config: try KerasReader.parse(config, limits: options.limits), version: nil,
+        format: .kerasWeights)
     default:
       throw EngineError(.unsupported, "layout \(format.rawValue)")
     }
+  }
+
+  private static var needsArchitecture: EngineError {
+    EngineError(
+      .state,
+      "the file holds weights of Keras without an architecture; give config= (the text of "
+        + "model.to_json()), or load the weights into a network")
   }
 
   private static func expect(
@@ -95,6 +102,7 @@ public enum ModelFile {
     if root.attributes.contains("layer_names") || root.attributes.contains("layer_names0") {
       return .kerasLegacyWeights
     }
+    if try KerasStoreWeights(root: root) != nil { return .kerasWeights }
     throw EngineError(.format, "the file is HDF5, but of no layout that Carousel knows")
   }
 }

@@ -53,6 +53,7 @@ final class HDF5Dataset {
         .shape, "'\(path)' has shape \(describe(shape)), expected \(describe(expected))")
     }
     try checkStorage()
+    try file.spend((WeightArray.count(of: shape) ?? .max).multipliedClamping(by: 8), on: path)
     let array = try WeightArray(shape: shape)
     guard array.count > 0, let values = array.values.baseAddress else { return array }
     guard isBrainFloat else {

@@ -9,6 +9,8 @@ final class HDF5File {
   /// Bytes of the file: nothing in it can honestly claim to be larger (but for compression).
   let size: Int
   private let handle: HDF5Handle
+  /// Bytes of numbers that were read so far.
+  private var bytesRead = 0
 
   static let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
 
@@ -44,6 +46,17 @@ final class HDF5File {
     handle = try library.own(
       functions.openFile("carousel-image", 0, properties.id), closedBy: functions.closeFile,
       orFailWith: "the data is damaged, or is not HDF5")
+  }
+
+  /// Counts what is read. Many names for one stored array, or compressed zeros, must not make a small
+  /// file fill the memory.
+  func spend(_ bytes: Int, on path: String) throws(EngineError) {
+    let budget = max(64 << 20, size.multipliedClamping(by: 64))
+    bytesRead = bytes > budget - bytesRead ? budget + 1 : bytesRead + bytes
+    guard bytesRead <= budget else {
+      throw EngineError(
+        .limit, "'\(path)': the arrays would take far more memory than the file's \(size) bytes")
+    }
   }
 
   static func accessProperties(_ library: HDF5Library) throws(EngineError) -> HDF5Handle {

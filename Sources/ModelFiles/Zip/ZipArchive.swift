@@ -1,0 +1,113 @@
+import CZip
+import Glibc
+import LSTM
+
+/// A zip archive open for reading: `.keras` files.
+final class ZipArchive {
+  private let library: ZipLibrary
+  private let archive: ZipLibrary.Archive
+  private let limits: FileLimits
+
+  init(path: String, limits: FileLimits) throws(EngineError) {
+    library = try ZipLibrary.shared()
+    self.limits = limits
+    var code: Int32 = 0
+    guard let archive = library.open(path, ZIP_RDONLY, &code) else {
+      throw EngineError(.format, "the zip archive is damaged (libzip error \(code))")
+    }
+    self.archive = archive
+  }
+
+  deinit { library.discard(archive) }
+
+  /// Names of members, at most `count` of them.
+  func names(atMost count: Int) -> [String] {
+    var names: [String] = []
+    for index in 0..<max(0, min(Int64(count), library.entryCount(archive, 0))) {
+      var status = zip_stat_t()
+      guard library.status(archive, UInt64(index), 0, &status) == 0, let name = status.name else {
+        continue
+      }
+      names.append(String(cString: name))
+    }
+    return names
+  }
+
+  /// The bytes of a member; nil if there is none of this name. Its checksum is verified.
+  func member(_ name: String, limit: Int) throws(EngineError) -> Buffer<UInt8>? {
+    let index = library.locate(archive, name, 0)
+    guard index >= 0 else { return nil }
+    var status = zip_stat_t()
+    guard library.status(archive, UInt64(index), 0, &status) == 0 else {
+      throw library.failure("'\(name)' is damaged", archive, code: .format)
+    }
+    let size = Int(clamping: status.size)
+    let stored = Int(clamping: status.comp_size)
+    // Weights hardly shrink: what claims to be far larger than it is stored is a bomb.
+    guard size <= limit, size <= max(64 << 20, stored.multipliedClamping(by: 64)) else {
+      throw EngineError(
+        .limit, "'\(name)' claims \(size) bytes, stored in \(stored); the limit is \(limit)")
+    }
+    guard let file = library.openFile(archive, UInt64(index), 0) else {
+      throw library.failure("'\(name)' cannot be opened", archive, code: .format)
+    }
+    defer { _ = library.closeFile(file) }
+    let buffer = try Buffer<UInt8>(count: size)
+    var position = 0
+    while position < size {
+      let count = library.read(file, buffer.pointer + position, UInt64(size - position))
+      guard count > 0 else {
+        throw EngineError(.format, "'\(name)' is damaged: \(position) of \(size) bytes can be read")
+      }
+      position += Int(count)
+    }
+    // The end is where libzip compares the checksum.
+    var extra: UInt8 = 0
+    guard library.read(file, &extra, 1) == 0 else {
+      throw EngineError(.format, "'\(name)' is damaged: its checksum or its size is wrong")
+    }
+    return buffer
+  }
+
+  /// A member that is text in UTF-8.
+  func text(_ name: String) throws(EngineError) -> String? {
+    guard let bytes = try member(name, limit: limits.textBytes) else { return nil }
+    guard let text = String(validating: bytes.elements, as: UTF8.self) else {
+      throw EngineError(.format, "'\(name)' is not valid UTF-8")
+    }
+    return text
+  }
+
+  /// Writes an archive of members that are stored as they are.
+  static func write(
+    _ members: [(name: String, bytes: UnsafeRawBufferPointer)], to path: String
+  ) throws(EngineError) {
+    let library = try ZipLibrary.shared()
+    var code: Int32 = 0
+    guard let archive = library.open(path, ZIP_CREATE | ZIP_TRUNCATE, &code) else {
+      throw EngineError(.io, "the zip archive cannot be created (libzip error \(code))")
+    }
+    for member in members {
+      let source = library.makeSource(
+        archive, member.bytes.baseAddress, UInt64(member.bytes.count), 0)
+      guard let source else {
+        library.discard(archive)
+        throw EngineError(.outOfMemory, "no memory for a zip archive")
+      }
+      let index = library.add(archive, member.name, source, 0)
+      guard index >= 0, library.setCompression(archive, UInt64(index), ZIP_CM_STORE, 0) == 0 else {
+        let error = library.failure("'\(member.name)' cannot be stored", archive, code: .io)
+        if index < 0 { library.freeSource(source) }
+        library.discard(archive)
+        throw error
+      }
+      // Equal networks give equal files: 1980-01-01, the earliest date that zip knows.
+      _ = library.setTime?(archive, UInt64(index), 315_619_200, 0)
+    }
+    guard library.close(archive) == 0 else {
+      let error = library.failure("the zip archive cannot be written", archive, code: .io)
+      library.discard(archive)
+      throw error
+    }
+  }
+}

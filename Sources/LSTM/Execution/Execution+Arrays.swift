@@ -107,6 +107,7 @@ extension Execution {
     let (slot, memory) = try state(index, part)
     try check(view, slot, index)
     view.read(into: memory, stride: slot.stride)
+    if part == .initial { run(ofState: index)?.hasGivenStates = true }
   }
 
   /// Copies state number `index` out.

@@ -108,19 +108,26 @@ public final class Execution<S: Scalar> {
   public func carryStates() {
     for run in runs {
       guard let run else { continue }
+      run.hasGivenStates = true
       for state in run.states {
         state.initial.update(from: state.final, count: batch * state.stride)
       }
     }
   }
 
-  /// Zero for all initial states.
+  /// All initial states are zero again, or what the network has learned.
   public func resetStates() {
     for run in runs {
+      run?.hasGivenStates = false
       for state in run?.states ?? [] {
         state.initial.update(repeating: 0, count: batch * state.stride)
       }
     }
+  }
+
+  /// The initial states were written to: learned ones do not count.
+  func statesWereGiven() {
+    for run in runs { run?.hasGivenStates = true }
   }
 
   /// The signal of the network's output number `index`.
@@ -129,6 +136,16 @@ public final class Execution<S: Scalar> {
   public func input(_ index: Int) -> Signal<S> { signals[network.description.inputs[index]] }
   /// The states of all recurrent layers, in the order of the layers.
   public var states: [StateSlot<S>] { runs.flatMap { $0?.states ?? [] } }
+  /// The run to which state number `index` belongs.
+  func run(ofState index: Int) -> LayerRun<S>? {
+    var first = 0
+    for run in runs {
+      let count = run?.states.count ?? 0
+      if index < first + count { return run }
+      first += count
+    }
+    return nil
+  }
   /// The run of a layer, for tracing.
   public func run(ofLayer name: String) -> LayerRun<S>? {
     network.layers.firstIndex { $0?.name == name }.flatMap { runs[$0] }

@@ -63,11 +63,16 @@ open class LayerRun<S: Scalar> {
   public let output: Signal<S>
   /// Recurrent layers: (h), (h, c), or (h_f, c_f, h_b, c_b); the public order of states.
   public let states: [StateSlot<S>]
+  /// The initial states were given by the caller, or carried over: learned ones do not count.
+  public internal(set) var hasGivenStates = false
 
   public init(output: Signal<S>, states: [StateSlot<S>] = []) {
     self.output = output
     self.states = states
   }
+
+  /// Sets the initial states to what the layer has learned, if it learns them.
+  open func setLearnedStates() {}
 
   /// Computes `output.values`, and the final states.
   open func forward() {}

@@ -14,6 +14,10 @@ enum LayerFactory<S: Scalar> {
     _ kind: LayerKind, name: String, inputShape shape: SignalShape
   ) throws(EngineError) -> Layer<S> {
     switch kind {
+    case .recurrent(let description):
+      return try RecurrentLayer(name: name, inputShape: shape, description: description)
+    case .bidirectional(let description):
+      return try BidirectionalLayer(name: name, inputShape: shape, description: description)
     default: throw EngineError(.unsupported, "layer kind \(kind) is not built yet")
     }
   }

@@ -113,6 +113,9 @@ extension Network {
     for (slot, values) in zip(statefulStates(of: execution), carried.values) {
       slot.initial.update(from: values.pointer, count: values.count)
     }
+    for (index, layer) in layers.enumerated() where layer?.isStateful == true {
+      execution.runs[index]?.hasGivenStates = true
+    }
   }
 
   private func carryStates(of execution: Execution<S>) throws(EngineError) {

@@ -70,6 +70,9 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
     for (new, old) in zip(fresh.states, execution.states) {
       new.initial.update(from: old.initial, count: execution.batch * old.stride)
     }
+    for (new, old) in zip(fresh.runs, execution.runs) {
+      new?.hasGivenStates = old?.hasGivenStates == true
+    }
     execution = fresh
   }
 
@@ -80,6 +83,7 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
 
   /// Copies the whole state out: the states of all recurrent layers in order, each (batch, width).
   public func snapshot(into values: UnsafeMutablePointer<S>) {
+    for run in execution.runs where run?.hasGivenStates == false { run?.setLearnedStates() }
     var next = values
     for state in execution.states {
       for row in 0..<execution.batch {
@@ -98,5 +102,6 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
         next += state.width
       }
     }
+    execution.statesWereGiven()
   }
 }

@@ -1,0 +1,182 @@
+/// Two recurrent layers over the same sequence, one from each end, and what becomes of their outputs.
+///
+/// The backward half is turned round again, so that row t of both belongs to step t. Without
+/// `returnSequences` each half gives its own last step (Keras `Bidirectional`).
+final class BidirectionalLayer<S: Scalar>: Layer<S> {
+  let bidirectional: BidirectionalDescription
+  private let parts: [DirectionParts]
+
+  init(
+    name: String, inputShape: SignalShape, description: BidirectionalDescription
+  ) throws(EngineError) {
+    bidirectional = description
+    let forward = description.forward
+    let backward = description.backward
+    guard forward.returnSequences == backward.returnSequences else {
+      throw EngineError(
+        .invalidArgument, "one direction returns sequences and the other does not")
+    }
+    guard forward.goBackwards != backward.goBackwards else {
+      throw EngineError(.invalidArgument, "both directions go the same way")
+    }
+    guard description.merge == .concat || forward.outputWidth == backward.outputWidth else {
+      throw EngineError(
+        .shape,
+        "the directions have \(forward.outputWidth) and \(backward.outputWidth) outputs: only "
+          + "merge 'concat' can join them")
+    }
+    let first = try DirectionParts(
+      forward, inputShape: inputShape, prefix: "forward/", first: 0)
+    let second = try DirectionParts(
+      backward, inputShape: inputShape, prefix: "backward/", first: first.parameters.count)
+    parts = [first, second]
+    let width =
+      description.merge == .concat
+      ? try Memory.sum(forward.outputWidth, backward.outputWidth) : forward.outputWidth
+    super.init(
+      name: name, inputShapes: [inputShape],
+      outputShape: recurrentOutput(
+        inputShape, width: width, returnSequences: forward.returnSequences),
+      declarations: first.declarations + second.declarations)
+  }
+
+  override var stateWidths: [Int] {
+    bidirectional.forward.cell.stateWidths + bidirectional.backward.cell.stateWidths
+  }
+  override var isStateful: Bool {
+    bidirectional.forward.isStateful || bidirectional.backward.isStateful
+  }
+  override var obstacleToStreaming: String? { "it needs the whole sequence" }
+
+  override func makeRun(
+    inputs: [Signal<S>], plan: ExecutionPlan<S>
+  ) throws(EngineError) -> LayerRun<S> {
+    let input = inputs[0]
+    let returnsSequences = bidirectional.forward.returnSequences
+    let output = try plan.signal(
+      batch: input.batch, time: returnsSequences ? input.time : 1, hasTime: returnsSequences,
+      width: outputShape.features, mask: returnsSequences ? input.mask : nil)
+    return BidirectionalRun(
+      self, output: output,
+      first: try parts[0].makeRun(source: input, layer: self, number: 0, plan: plan),
+      second: try parts[1].makeRun(source: input, layer: self, number: 1, plan: plan))
+  }
+}
+
+/// A bidirectional layer bound to an execution.
+final class BidirectionalRun<S: Scalar>: LayerRun<S> {
+  private let layer: BidirectionalLayer<S>
+  private let first: DirectionRun<S>
+  private let second: DirectionRun<S>
+  private let context: RunContext
+
+  init(
+    _ layer: BidirectionalLayer<S>, output: Signal<S>, first: DirectionRun<S>,
+    second: DirectionRun<S>
+  ) {
+    self.layer = layer
+    self.first = first
+    self.second = second
+    context = first.frame.plan.context
+    super.init(output: output, states: first.states + second.states)
+  }
+
+  private var merge: BidirectionalDescription.Merge { layer.bidirectional.merge }
+
+  private func maskedOutput(_ direction: DirectionRun<S>) -> MaskedOutput {
+    context.maskedOutput ?? direction.frame.description.maskedOutput
+  }
+
+  override func setLearnedStates() {
+    first.setLearnedStates()
+    second.setLearnedStates()
+  }
+
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  override func forward() {
+    for direction in [first, second] {
+      if !hasGivenStates { direction.setLearnedStates() }
+      direction.forward(maskedOutput(direction))
+    }
+    for t in 0..<output.time {
+      for row in 0..<output.batch { mergeRow(t, row) }
+    }
+  }
+
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  override func backward() {
+    for t in 0..<output.time {
+      for row in 0..<output.batch { splitRow(t, row) }
+    }
+    for direction in [first, second] {
+      direction.backward(maskedOutput(direction), learnsStates: !hasGivenStates)
+    }
+  }
+
+  /// Where row (t, b) of each half lies: the backward layer's half is turned round.
+  private func offsets(_ t: Int, _ row: Int) -> (Int, Int) {
+    let turned = output.time - 1 - t
+    return (
+      (t * output.batch + row) * first.outputStride,
+      (turned * output.batch + row) * second.outputStride
+    )
+  }
+
+  private func mergeRow(_ t: Int, _ row: Int) {
+    let (at, turnedAt) = offsets(t, row)
+    let a = first.output + at
+    let b = second.output + turnedAt
+    let y = output.values + (t * output.batch + row) * output.stride
+    let width = first.frame.description.outputWidth
+    switch merge {
+    case .concat:
+      y.update(from: a, count: width)
+      (y + width).update(from: b, count: output.width - width)
+    case .sum: for j in 0..<width { y[j] = a[j] + b[j] }
+    case .multiply: for j in 0..<width { y[j] = a[j] * b[j] }
+    case .average: for j in 0..<width { y[j] = (a[j] + b[j]) / 2 }
+    }
+  }
+
+  /// From the gradient of the merged row to those of the halves.
+  private func splitRow(_ t: Int, _ row: Int) {
+    guard let firstGradient = first.outputGradient, let secondGradient = second.outputGradient,
+      let gradient = output.gradient
+    else { return }
+    let (at, turnedAt) = offsets(t, row)
+    let da = firstGradient + at
+    let db = secondGradient + turnedAt
+    let dy = gradient + (t * output.batch + row) * output.stride
+    let width = first.frame.description.outputWidth
+    switch merge {
+    case .concat:
+      da.update(from: dy, count: width)
+      db.update(from: dy + width, count: output.width - width)
+    case .sum:
+      da.update(from: dy, count: width)
+      db.update(from: dy, count: width)
+    case .multiply:
+      let a = first.output + at
+      let b = second.output + turnedAt
+      for j in 0..<width {
+        da[j] = dy[j] * b[j]
+        db[j] = dy[j] * a[j]
+      }
+    case .average:
+      for j in 0..<width {
+        da[j] = dy[j] / 2
+        db[j] = dy[j] / 2
+      }
+    }
+  }
+
+  override func trace(_ field: TraceField, direction number: Int) -> TraceView<S>? {
+    switch number {
+    case 0: first.trace(field)
+    case 1: second.trace(field)
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,62 @@
+/// A cell bound to the memory of one direction: what it computes at each step, for some rows of the
+/// batch that are all valid. Overrides carry `@_specialize`, as those of ``LayerRun``.
+class CellRun<S: Scalar> {
+  let frame: SequenceFrame<S>
+
+  init(_ frame: SequenceFrame<S>) { self.frame = frame }
+
+  /// Before the first step of a pass: draws masks.
+  func prepareForward() {}
+
+  /// From x(s), h(s-1), c(s-1) to h(s), c(s).
+  func forward(_ step: Int, _ rows: Range<Int>) {}
+
+  /// From dL/dh(s) in `hidden` and what step s+1 sent to c(s) in `cell` to the same of step s-1; adds to
+  /// the input's gradient (or leaves that to `finishBackward`).
+  func backward(_ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<S>) {}
+
+  /// After the steps of a block went backwards: adds their share to the parameters' gradients, in
+  /// ascending order of steps and rows.
+  func finishBackward(_ block: Range<Int>) {}
+
+  /// A masked row of a step: nothing of it may show in traces.
+  func skip(_ step: Int, _ row: Int) {}
+  func skipBackward(_ step: Int, _ row: Int, _ gradient: StateGradients<S>) {}
+
+  /// Rows of a field by step, all steps kept; nil if the cell does not have it.
+  func trace(_ field: TraceField) -> CellTrace<S>? { nil }
+}
+
+/// dL/dh and dL/dc on their way back through time, `batch` rows each.
+struct StateGradients<S: Scalar> {
+  let hidden: UnsafeMutablePointer<S>
+  let hiddenStride: Int
+  let cell: UnsafeMutablePointer<S>?
+  let cellStride: Int
+}
+
+/// A column block of rows, in processing order.
+struct CellTrace<S: Scalar> {
+  let rows: StepRows<S>
+  let first: Int
+  let width: Int
+  /// The field is 1 minus what is there (a coupled forget gate).
+  var isComplement = false
+
+  init(_ rows: StepRows<S>, first: Int = 0, width: Int, isComplement: Bool = false) {
+    self.rows = rows
+    self.first = first
+    self.width = width
+    self.isComplement = isComplement
+  }
+}
+
+extension Activation {
+  /// The derivative cannot be told from the function's value alone.
+  var derivativeNeedsInput: Bool {
+    switch self {
+    case .linear, .tanh, .sigmoid, .exponential: false
+    default: true
+    }
+  }
+}

@@ -1,0 +1,277 @@
+/// One direction of a recurrent layer during an execution: walks over the steps, keeps the state where a
+/// row is masked, and lays out what the layer returns.
+final class DirectionRun<S: Scalar> {
+  let frame: SequenceFrame<S>
+  let cell: CellRun<S>
+  /// What is returned, in processing order: `steps` or one times `batch` rows.
+  let output: UnsafeMutablePointer<S>
+  let outputStride: Int
+  let outputGradient: UnsafeMutablePointer<S>?
+  /// dL/dh(t) by step and the norms by step, if the flow of gradients is recorded.
+  private let hiddenTrace: StepRows<S>?
+  private let hiddenNorms: UnsafeMutablePointer<S>?
+  private let cellNorms: UnsafeMutablePointer<S>?
+  private let learned: [UnsafeMutablePointer<S>?]
+  private let learnedGradients: [UnsafeMutablePointer<S>?]
+  /// Copies of fields in the order of time, for a direction that goes backwards.
+  private var turned: [TraceField: Buffer<S>] = [:]
+
+  init(
+    frame: SequenceFrame<S>, cell: CellRun<S>, weights: CellPointers<S>,
+    gradients: CellPointers<S>
+  ) throws(EngineError) {
+    self.frame = frame
+    self.cell = cell
+    let plan = frame.plan
+    let returned = frame.description.returnSequences ? frame.steps : 1
+    outputStride = frame.hidden.stride
+    let count = try Memory.product(returned, frame.batch, outputStride)
+    output = frame.hiddenIsOutput ? frame.hidden.base : try plan.arena.allocate(count: count)
+    outputGradient = frame.keeps ? try plan.arena.allocate(count: count) : nil
+    hiddenTrace =
+      frame.recordsFlow
+      ? try StepRows(
+        plan, batch: frame.batch, width: frame.description.cell.outputWidth, period: frame.steps)
+      : nil
+    hiddenNorms = frame.recordsFlow ? try plan.arena.allocate(count: frame.steps) : nil
+    cellNorms = frame.recordsFlow ? try plan.arena.allocate(count: frame.steps) : nil
+    learned = [weights[.initialHidden], weights[.initialCell]]
+    learnedGradients = [gradients[.initialHidden], gradients[.initialCell]]
+  }
+
+  var states: [StateSlot<S>] { frame.states }
+  private var allRows: Range<Int> { 0..<frame.batch }
+
+  // MARK: Forward
+
+  /// Puts the learned initial states where the first step reads them.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  func setLearnedStates() {
+    for (index, slot) in frame.states.enumerated() {
+      guard let values = learned[index] else { continue }
+      for row in 0..<frame.batch {
+        (slot.initial + row * slot.stride).update(from: values, count: slot.width)
+      }
+    }
+  }
+
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  func forward(_ maskedOutput: MaskedOutput) {
+    frame.prepareForward()
+    cell.prepareForward()
+    for step in 0..<frame.steps {
+      frame.forEachValidRun(step, allRows) { cell.forward(step, $0) }
+      if frame.hasMask { keepStates(step) }
+      if !frame.hiddenIsOutput && frame.description.returnSequences {
+        writeOutput(step, maskedOutput)
+      }
+    }
+    writeFinalStates()
+    if !frame.hiddenIsOutput && !frame.description.returnSequences { writeLastOutput() }
+  }
+
+  /// At masked rows the state stays what it was.
+  private func keepStates(_ step: Int) {
+    for row in 0..<frame.batch where !frame.isValid(step, row) {
+      frame.hidden.at(step, row).update(
+        from: frame.hidden.at(step - 1, row), count: frame.hidden.stride)
+      if let history = frame.cell {
+        history.at(step, row).update(from: history.at(step - 1, row), count: history.stride)
+      }
+      if frame.keeps { cell.skip(step, row) }
+    }
+  }
+
+  private func writeOutput(_ step: Int, _ maskedOutput: MaskedOutput) {
+    for row in 0..<frame.batch {
+      let to = output + (step * frame.batch + row) * outputStride
+      if emitsHidden(step, row, maskedOutput) {
+        to.update(from: frame.hidden.at(step, row), count: outputStride)
+      } else {
+        to.update(repeating: 0, count: outputStride)
+      }
+    }
+  }
+
+  /// Whether the output of a step is h, which masked steps hold; if not it is zero.
+  private func emitsHidden(_ step: Int, _ row: Int, _ maskedOutput: MaskedOutput) -> Bool {
+    if frame.isValid(step, row) { return true }
+    guard let firstValid = frame.firstValid else { return true }
+    return maskedOutput == .hold && step > Int(firstValid[row])
+  }
+
+  private func writeFinalStates() {
+    for (index, slot) in frame.states.enumerated() {
+      guard let history = index == 0 ? frame.hidden : frame.cell else { continue }
+      let last = history.at(frame.steps - 1)
+      if last != slot.final { slot.final.update(from: last, count: frame.batch * slot.stride) }
+    }
+  }
+
+  /// The output of each row's last valid step; zero if it has none, as in Keras.
+  private func writeLastOutput() {
+    for row in 0..<frame.batch {
+      let to = output + row * outputStride
+      if hasValidStep(row) {
+        to.update(from: frame.states[0].final + row * outputStride, count: outputStride)
+      } else {
+        to.update(repeating: 0, count: outputStride)
+      }
+    }
+  }
+
+  private func hasValidStep(_ row: Int) -> Bool {
+    guard let firstValid = frame.firstValid else { return frame.steps > 0 }
+    return Int(firstValid[row]) < frame.steps
+  }
+
+  // MARK: Backward
+
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  func backward(_ maskedOutput: MaskedOutput, learnsStates: Bool) {
+    guard let gradient = beginBackward() else { return }
+    let length = SequenceFrame<S>.gradientBlock
+    if !frame.description.returnSequences { addLastOutputGradient(gradient) }
+    var end = frame.steps
+    while end > 0 {
+      let block = (end - 1) / length * length..<end
+      frame.beginInputGradient(block)
+      for step in block.reversed() {
+        if frame.description.returnSequences {
+          addOutputGradient(step, maskedOutput, gradient)
+        }
+        recordHidden(step, gradient)
+        frame.forEachValidRun(step, allRows) { cell.backward(step, $0, gradient) }
+        if frame.hasMask {
+          for row in 0..<frame.batch where !frame.isValid(step, row) {
+            cell.skipBackward(step, row, gradient)
+          }
+        }
+        recordCell(step)
+      }
+      cell.finishBackward(block)
+      frame.finishInputGradient(block)
+      end = block.lowerBound
+    }
+    if learnsStates { addLearnedGradients() }
+  }
+
+  /// The gradients of the final states become the running ones; those end as the initial states'.
+  private func beginBackward() -> StateGradients<S>? {
+    var running: [UnsafeMutablePointer<S>] = []
+    for slot in frame.states {
+      guard let from = slot.finalGradient, let to = slot.initialGradient else { return nil }
+      to.update(from: from, count: frame.batch * slot.stride)
+      running.append(to)
+    }
+    return StateGradients(
+      hidden: running[0], hiddenStride: frame.states[0].stride,
+      cell: running.count > 1 ? running[1] : nil,
+      cellStride: running.count > 1 ? frame.states[1].stride : 0)
+  }
+
+  private func addOutputGradient(
+    _ step: Int, _ maskedOutput: MaskedOutput, _ gradient: StateGradients<S>
+  ) {
+    guard let outputGradient else { return }
+    let width = frame.description.cell.outputWidth
+    for row in 0..<frame.batch where emitsHidden(step, row, maskedOutput) {
+      let from = outputGradient + (step * frame.batch + row) * outputStride
+      let to = gradient.hidden + row * gradient.hiddenStride
+      for j in 0..<width { to[j] += from[j] }
+    }
+  }
+
+  private func addLastOutputGradient(_ gradient: StateGradients<S>) {
+    guard let outputGradient else { return }
+    let width = frame.description.cell.outputWidth
+    for row in 0..<frame.batch where hasValidStep(row) {
+      let from = outputGradient + row * outputStride
+      let to = gradient.hidden + row * gradient.hiddenStride
+      for j in 0..<width { to[j] += from[j] }
+    }
+  }
+
+  private func addLearnedGradients() {
+    for (index, slot) in frame.states.enumerated() {
+      guard let sum = learnedGradients[index], let gradient = slot.initialGradient else { continue }
+      for row in 0..<frame.batch {
+        let from = gradient + row * slot.stride
+        for j in 0..<slot.width { sum[j] += from[j] }
+      }
+    }
+  }
+
+  private func recordHidden(_ step: Int, _ gradient: StateGradients<S>) {
+    guard let hiddenTrace, let hiddenNorms else { return }
+    let rows = hiddenTrace.at(step)
+    rows.update(from: gradient.hidden, count: frame.batch * hiddenTrace.stride)
+    hiddenNorms[frame.time(step)] = norm(rows, frame.description.cell.outputWidth)
+  }
+
+  private func recordCell(_ step: Int) {
+    guard let cellNorms, let trace = cell.trace(.cellDelta) else { return }
+    cellNorms[frame.time(step)] = norm(trace.rows.at(step), trace.width)
+  }
+
+  /// Euclidean norm over the rows of a step.
+  private func norm(_ rows: UnsafeMutablePointer<S>, _ width: Int) -> S {
+    let stride = (width + Memory.rowGranularity - 1) & ~(Memory.rowGranularity - 1)
+    var sum = 0.0
+    for row in 0..<frame.batch {
+      for j in 0..<width {
+        let value = Double(rows[row * stride + j])
+        sum += value * value
+      }
+    }
+    return S(sum.squareRoot())
+  }
+
+  // MARK: Traces
+
+  /// What was recorded, in the order of time: row t * batch + b.
+  func trace(_ field: TraceField) -> TraceView<S>? {
+    switch field {
+    case .hiddenGradientNorm: return hiddenNorms.map(normView)
+    case .cellGradientNorm: return frame.cell == nil ? nil : cellNorms.map(normView)
+    case .hidden:
+      guard frame.keeps else { return nil }
+      return view(CellTrace(frame.hidden, width: frame.description.cell.outputWidth), field)
+    case .hiddenDelta:
+      return hiddenTrace.flatMap {
+        view(CellTrace($0, width: frame.description.cell.outputWidth), field)
+      }
+    default: return cell.trace(field).flatMap { view($0, field) }
+    }
+  }
+
+  private func normView(_ norms: UnsafeMutablePointer<S>) -> TraceView<S> {
+    TraceView(values: UnsafePointer(norms), width: 1, stride: 1, rowsPerStep: 1)
+  }
+
+  private func view(_ trace: CellTrace<S>, _ field: TraceField) -> TraceView<S>? {
+    let rows = trace.rows
+    guard frame.description.goBackwards || trace.isComplement else {
+      return TraceView(
+        values: UnsafePointer(rows.base + trace.first), width: trace.width, stride: rows.stride,
+        rowsPerStep: frame.batch)
+    }
+    guard let count = try? Memory.product(frame.steps, frame.batch, trace.width),
+      let copy = try? turned[field] ?? Buffer<S>(count: count)
+    else { return nil }
+    turned[field] = copy
+    for step in 0..<frame.steps {
+      for row in 0..<frame.batch {
+        let from = rows.at(step, row) + trace.first
+        let to = copy.pointer + (frame.time(step) * frame.batch + row) * trace.width
+        for j in 0..<trace.width { to[j] = trace.isComplement ? 1 - from[j] : from[j] }
+      }
+    }
+    return TraceView(
+      values: UnsafePointer(copy.pointer), width: trace.width, stride: trace.width,
+      rowsPerStep: frame.batch)
+  }
+}

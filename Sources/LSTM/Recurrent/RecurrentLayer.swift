@@ -1,0 +1,136 @@
+/// A recurrent layer of one direction: a cell walking over (batch, time, features).
+final class RecurrentLayer<S: Scalar>: Layer<S> {
+  let recurrent: RecurrentDescription
+  private let parts: DirectionParts
+
+  init(
+    name: String, inputShape: SignalShape, description: RecurrentDescription
+  ) throws(EngineError) {
+    recurrent = description
+    parts = try DirectionParts(description, inputShape: inputShape, prefix: "", first: 0)
+    super.init(
+      name: name, inputShapes: [inputShape],
+      outputShape: recurrentOutput(
+        inputShape, width: description.outputWidth, returnSequences: description.returnSequences),
+      declarations: parts.declarations)
+  }
+
+  override var stateWidths: [Int] { recurrent.cell.stateWidths }
+  override var isStateful: Bool { recurrent.isStateful }
+
+  override var obstacleToStreaming: String? {
+    recurrent.goBackwards ? "it goes backwards, so it needs the whole sequence" : nil
+  }
+
+  override func makeRun(
+    inputs: [Signal<S>], plan: ExecutionPlan<S>
+  ) throws(EngineError) -> LayerRun<S> {
+    let direction = try parts.makeRun(source: inputs[0], layer: self, number: 0, plan: plan)
+    return RecurrentRun(self, input: inputs[0], direction: direction)
+  }
+}
+
+/// Shape of what a recurrent layer returns.
+func recurrentOutput(
+  _ inputShape: SignalShape, width: Int, returnSequences: Bool
+) -> SignalShape {
+  returnSequences
+    ? .sequence(time: inputShape.time, features: width) : .vector(features: width)
+}
+
+/// One direction of a layer before it is bound to memory: its parameters and their place in the layer's
+/// list.
+struct DirectionParts {
+  let description: RecurrentDescription
+  let parameters: [CellParameterDeclaration]
+  let prefix: String
+  /// Index of the first parameter in the layer's list.
+  let first: Int
+
+  init(
+    _ description: RecurrentDescription, inputShape: SignalShape, prefix: String, first: Int
+  ) throws(EngineError) {
+    guard case .sequence(_, let features) = inputShape else {
+      throw EngineError(
+        .shape, "takes a sequence (batch, time, features), got \(inputShape)")
+    }
+    try description.validate()
+    self.description = description
+    self.prefix = prefix
+    self.first = first
+    parameters = try description.parameters(inputWidth: features)
+  }
+
+  var declarations: [ParameterDeclaration] {
+    parameters.map { ParameterDeclaration(prefix + $0.parameter.key, $0.shape, $0.initializer) }
+  }
+
+  func makeRun<S: Scalar>(
+    source: Signal<S>, layer: Layer<S>, number: Int, plan: ExecutionPlan<S>
+  ) throws(EngineError) -> DirectionRun<S> {
+    var weights = CellPointers<S>()
+    var gradients = CellPointers<S>()
+    for (index, declaration) in parameters.enumerated() {
+      weights[declaration.parameter] = UnsafeMutablePointer(
+        mutating: plan.parameter(layer, first + index))
+      gradients[declaration.parameter] = plan.gradient(layer, first + index)
+    }
+    let frame = try SequenceFrame(
+      description, source: source, purpose: 2 * layer.node + number, plan: plan)
+    let cell: CellRun<S>
+    switch description.cell {
+    case .simple(let description):
+      cell = try SimpleRNNRun(frame, description, weights: weights, gradients: gradients)
+    case .lstm(let description):
+      cell = try LSTMRun(frame, description, weights: weights, gradients: gradients)
+    case .gru(let description):
+      cell = try GRURun(frame, description, weights: weights, gradients: gradients)
+    }
+    return try DirectionRun(frame: frame, cell: cell, weights: weights, gradients: gradients)
+  }
+}
+
+/// A recurrent layer of one direction, bound to an execution.
+final class RecurrentRun<S: Scalar>: LayerRun<S> {
+  private let layer: RecurrentLayer<S>
+  private let direction: DirectionRun<S>
+  private let context: RunContext
+
+  init(_ layer: RecurrentLayer<S>, input: Signal<S>, direction: DirectionRun<S>) {
+    self.layer = layer
+    self.direction = direction
+    context = direction.frame.plan.context
+    let returnsSequences = layer.recurrent.returnSequences
+    super.init(
+      output: Signal(
+        batch: input.batch, time: returnsSequences ? input.time : 1, hasTime: returnsSequences,
+        width: layer.recurrent.outputWidth, stride: direction.outputStride,
+        values: direction.output, gradient: direction.outputGradient,
+        // As Keras passes it on: in the order of time, even where the output is not.
+        mask: returnsSequences ? input.mask : nil, ids: nil),
+      states: direction.states)
+  }
+
+  private var maskedOutput: MaskedOutput {
+    context.maskedOutput ?? layer.recurrent.maskedOutput
+  }
+
+  override func setLearnedStates() { direction.setLearnedStates() }
+
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  override func forward() {
+    if !hasGivenStates { direction.setLearnedStates() }
+    direction.forward(maskedOutput)
+  }
+
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  override func backward() {
+    direction.backward(maskedOutput, learnsStates: !hasGivenStates)
+  }
+
+  override func trace(_ field: TraceField, direction number: Int) -> TraceView<S>? {
+    number == 0 ? direction.trace(field) : nil
+  }
+}

@@ -1,0 +1,196 @@
+/// One direction of a recurrent layer bound to memory: sizes, input rows, state histories and masks.
+///
+/// Everything is in processing order: step 0 is the first that the cell sees, which is the last of
+/// the sequence for a layer that goes backwards.
+final class SequenceFrame<S: Scalar> {
+  /// Steps whose weight gradients are summed as one product. Sequences that are trained in segments
+  /// of a multiple of it give the same bits as in one piece.
+  static var gradientBlock: Int { 16 }
+
+  let description: RecurrentDescription
+  let plan: ExecutionPlan<S>
+  let batch: Int
+  let steps: Int
+  let inputWidth: Int
+  let keeps: Bool
+  let recordsFlow: Bool
+  /// Distinguishes this direction's random numbers from those of others.
+  let purpose: Int
+
+  /// The layer's input and its own copy in processing order, if it needs one.
+  private let source: Signal<S>
+  private let ownInput: StepRows<S>?
+  private let inputMask: StepRows<S>?
+  private let ownInputGradient: StepRows<S>?
+
+  /// (h) or (h, c).
+  let states: [StateSlot<S>]
+  /// h(s) and c(s), with the initial states at step -1.
+  let hidden: StepRows<S>
+  let cell: StepRows<S>?
+  /// First valid step of each row, `steps` if it has none; nil: all steps are valid.
+  let firstValid: UnsafeMutablePointer<Int32>?
+
+  init(
+    _ description: RecurrentDescription, source: Signal<S>, purpose: Int, plan: ExecutionPlan<S>
+  ) throws(EngineError) {
+    self.description = description
+    self.plan = plan
+    self.source = source
+    self.purpose = purpose
+    batch = source.batch
+    steps = source.time
+    inputWidth = source.width
+    keeps = plan.mode.keepsForBackward
+    recordsFlow = keeps && plan.mode.recordsGradientFlow
+
+    let turnsRound = description.goBackwards && steps > 1
+    let drops = description.dropout > 0
+    func rows(_ width: Int, _ period: Int) throws(EngineError) -> StepRows<S> {
+      try StepRows(plan, batch: source.batch, width: width, period: period)
+    }
+    ownInput = turnsRound || drops ? try rows(inputWidth, steps) : nil
+    inputMask = drops ? try rows(inputWidth, 1) : nil
+    ownInputGradient =
+      keeps && (turnsRound || drops)
+      ? try rows(inputWidth, min(steps, SequenceFrame.gradientBlock)) : nil
+
+    var slots: [StateSlot<S>] = []
+    var histories: [StepRows<S>] = []
+    // Without a mask the rows of h are the layer's output as well, so all of them are kept.
+    let keepsHidden = keeps || (description.returnSequences && source.mask == nil)
+    for (index, width) in description.cell.stateWidths.enumerated() {
+      let slot = try plan.state(batch: batch, width: width)
+      let keepsAll = index == 0 ? keepsHidden : keeps
+      slots.append(slot)
+      if steps == 1 {
+        // A step writes its final state in place.
+        histories.append(
+          StepRows(
+            base: slot.final, stride: slot.stride, batch: batch, period: 1, initial: slot.initial))
+      } else {
+        var history = try rows(width, keepsAll ? steps : 2)
+        history.initial = slot.initial
+        histories.append(history)
+      }
+    }
+    states = slots
+    hidden = histories[0]
+    cell = histories.count > 1 ? histories[1] : nil
+    firstValid = source.mask == nil ? nil : try plan.arena.allocate(count: batch)
+  }
+
+  /// The rows of h are all kept, and are what the layer returns for each step.
+  var hiddenIsOutput: Bool {
+    source.mask == nil && (steps == 1 || description.returnSequences)
+  }
+
+  /// The time of a step.
+  @inline(__always)
+  func time(_ step: Int) -> Int { description.goBackwards ? steps - 1 - step : step }
+
+  @inline(__always)
+  func isValid(_ step: Int, _ row: Int) -> Bool {
+    guard let mask = source.mask else { return true }
+    return mask[time(step) * batch + row] != 0
+  }
+
+  var hasMask: Bool { source.mask != nil }
+
+  /// Calls `body` with each run of neighbouring valid rows of a step.
+  @inline(__always)
+  func forEachValidRun(_ step: Int, _ rows: Range<Int>, _ body: (Range<Int>) -> Void) {
+    guard let mask = source.mask else {
+      body(rows)
+      return
+    }
+    let valid = mask + time(step) * batch
+    var row = rows.lowerBound
+    while row < rows.upperBound {
+      while row < rows.upperBound, valid[row] == 0 { row += 1 }
+      let first = row
+      while row < rows.upperBound, valid[row] != 0 { row += 1 }
+      if first < row { body(first..<row) }
+    }
+  }
+
+  // MARK: Input
+
+  var inputStride: Int { ownInput?.stride ?? source.stride }
+
+  /// x of a step, first row.
+  @inline(__always)
+  func input(_ step: Int) -> UnsafeMutablePointer<S> {
+    ownInput?.at(step) ?? source.values + step * batch * source.stride
+  }
+
+  var inputGradientStride: Int { ownInputGradient?.stride ?? source.stride }
+
+  /// dL/dx of a step, to be added to.
+  @inline(__always)
+  func inputGradient(_ step: Int) -> UnsafeMutablePointer<S>? {
+    ownInputGradient?.at(step) ?? source.gradient.map { $0 + step * batch * source.stride }
+  }
+
+  func key(_ use: RandomUse) -> UInt64 {
+    RandomGenerator.derive(
+      RandomGenerator.derive(plan.context.randomKey, purpose), use.rawValue)
+  }
+
+  enum RandomUse: Int { case input, recurrent, zoneoutCell, zoneoutHidden }
+
+  /// Before the first step: copies the input if it has to be turned round or loses features, and
+  /// finds each row's first valid step.
+  func prepareForward() {
+    findFirstValid()
+    guard let ownInput else { return }
+    let dropMask = plan.context.isTraining ? inputMask : nil
+    if let dropMask {
+      for row in 0..<batch {
+        drawMask(
+          dropMask.at(0, row), count: inputWidth, rate: description.dropout, key: key(.input),
+          first: row * inputWidth)
+      }
+    }
+    for step in 0..<steps {
+      let from = source.values + time(step) * batch * source.stride
+      let to = ownInput.at(step)
+      to.update(from: from, count: batch * source.stride)
+      guard let dropMask else { continue }
+      multiply(to, dropMask.base, batch * source.stride)
+    }
+  }
+
+  private func findFirstValid() {
+    guard let firstValid else { return }
+    for row in 0..<batch {
+      var step = 0
+      while step < steps, !isValid(step, row) { step += 1 }
+      firstValid[row] = Int32(clamping: step)
+    }
+  }
+
+  private func multiply(
+    _ x: UnsafeMutablePointer<S>, _ factor: UnsafeMutablePointer<S>, _ count: Int
+  ) {
+    for i in 0..<count { x[i] *= factor[i] }
+  }
+
+  /// Before a block of steps goes backwards.
+  func beginInputGradient(_ block: Range<Int>) {
+    guard let own = ownInputGradient else { return }
+    own.at(block.lowerBound).update(repeating: 0, count: block.count * batch * own.stride)
+  }
+
+  /// After a block of steps went backwards: adds what it sent to its input.
+  func finishInputGradient(_ block: Range<Int>) {
+    guard let own = ownInputGradient, let target = source.gradient else { return }
+    let dropMask = plan.context.isTraining ? inputMask : nil
+    for step in block {
+      let from = own.at(step)
+      let to = target + time(step) * batch * source.stride
+      if let dropMask { multiply(from, dropMask.base, batch * own.stride) }
+      for i in 0..<batch * own.stride { to[i] += from[i] }
+    }
+  }
+}

@@ -1,0 +1,45 @@
+/// One array of a sequence: `batch` rows a step, of which as many steps as `period` says are kept.
+struct StepRows<S: Scalar> {
+  let base: UnsafeMutablePointer<S>
+  /// Scalars from row to row.
+  let stride: Int
+  let batch: Int
+  /// Step s is kept where step s + period will be.
+  let period: Int
+  /// Step -1: the state before the first step.
+  var initial: UnsafeMutablePointer<S>?
+
+  init(
+    _ plan: ExecutionPlan<S>, batch: Int, width: Int, period: Int
+  ) throws(EngineError) {
+    stride = try Memory.rowStride(width)
+    self.batch = batch
+    self.period = max(period, 1)
+    base = try plan.arena.allocate(count: Memory.product(self.period, batch, stride))
+  }
+
+  init(
+    base: UnsafeMutablePointer<S>, stride: Int, batch: Int, period: Int,
+    initial: UnsafeMutablePointer<S>? = nil
+  ) {
+    self.base = base
+    self.stride = stride
+    self.batch = batch
+    self.period = max(period, 1)
+    self.initial = initial
+  }
+
+  /// The first row of a step.
+  @inline(__always)
+  func at(_ step: Int) -> UnsafeMutablePointer<S> {
+    if step < 0, let initial { return initial }
+    return base + (step < period ? step : step % period) * batch * stride
+  }
+
+  @inline(__always)
+  func at(_ step: Int, _ row: Int) -> UnsafeMutablePointer<S> { at(step) + row * stride }
+
+  func clear(_ step: Int, _ row: Int) {
+    at(step, row).update(repeating: 0, count: stride)
+  }
+}

@@ -1,0 +1,612 @@
+"""Layers as data: what a network is built from.
+
+Argument names and defaults are Keras's wherever Keras has the thing. A layer is only a
+description; parameters come into being when a :class:`~carousel.Network` is made of it::
+
+    net = Network([Embedding(30, 8), LSTM(64, peepholes=True), Dense(1)])
+
+or, for a graph, by calling layers on the results of others::
+
+    x = Input((None, 4))
+    y = Dense(2)(Add()([LSTM(8)(x), GRU(8)(x)]))
+    net = Network(inputs=x, outputs=y)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Optional, Sequence, Tuple, Union
+
+from .errors import InvalidArgumentError
+
+__all__ = [
+    "ELU",
+    "GRU",
+    "LSTM",
+    "Activation",
+    "Add",
+    "AlphaDropout",
+    "Average",
+    "AveragePooling1D",
+    "BatchNormalization",
+    "Bidirectional",
+    "Concatenate",
+    "Conv1D",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
+    "Input",
+    "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "Masking",
+    "MaxPooling1D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "PReLU",
+    "Permute",
+    "ReLU",
+    "RepeatVector",
+    "Reshape",
+    "SimpleRNN",
+    "Softmax",
+    "SpatialDropout1D",
+    "Subtract",
+    "Tensor",
+    "TimeDistributed",
+    "UpSampling1D",
+    "ZeroPadding1D",
+]
+
+#: A function's Keras name, a layer that is a function (``LeakyReLU(0.1)``), or None for linear.
+ActivationLike = Union[None, str, "Activation", "LeakyReLU", "ReLU", "ELU"]
+
+
+class Tensor:
+    """What a layer gives when it is called: an edge of a graph that is being drawn."""
+
+    __slots__ = ("inputs", "layer")
+
+    def __init__(self, layer: Layer, inputs: Tuple[Tensor, ...] = ()) -> None:
+        self.layer = layer
+        self.inputs = inputs
+
+    def __repr__(self) -> str:
+        return f"<Tensor of {self.layer!r}>"
+
+
+class Layer:
+    """Base of all layers. ``name`` becomes the prefix of the parameter keys."""
+
+    name: Optional[str]
+    trainable: bool
+
+    def __call__(self, inputs: Union[Layer, Tensor, Sequence[Union[Layer, Tensor]]]) -> Tensor:
+        """The layer applied to one tensor, or to a list of them."""
+        several = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
+        return Tensor(self, tuple(as_tensor(item) for item in several))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._said())})"
+
+    def _said(self) -> list[str]:
+        """The arguments that differ from their defaults, as they would be written."""
+        said = []
+        for index, field in enumerate(fields(self)):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if index == 0 and field.name not in ("name", "rate"):
+                said.append(repr(value))
+            elif value != field.default:
+                said.append(f"{field.name}={value!r}")
+        return said
+
+
+def as_tensor(item: Any) -> Tensor:
+    """A tensor, also of an :class:`Input`, which may stand for its own."""
+    if isinstance(item, Tensor):
+        return item
+    if isinstance(item, Input):
+        return item.tensor
+    raise InvalidArgumentError(
+        f"a layer is called on an Input or on what another layer gave, not on {item!r}"
+    )
+
+
+# Each class is a dataclass without comparison: a layer is itself, whatever another looks like.
+_layer = dataclass(eq=False, repr=False)
+
+
+@_layer
+class Input(Layer):
+    """Where data enters. ``shape`` has no batch: ``(features,)``, ``(time or None, features)``, or,
+    with an integer ``dtype`` (ids for an Embedding), ``(time or None,)``."""
+
+    shape: Tuple[Optional[int], ...]
+    dtype: str = "float32"
+    batch_size: Optional[int] = None
+    name: Optional[str] = None
+    trainable: bool = True
+
+    def __post_init__(self) -> None:
+        self.shape = tuple(self.shape)
+        self._tensor: Optional[Tensor] = None
+
+    @property
+    def tensor(self) -> Tensor:
+        if self._tensor is None:
+            self._tensor = Tensor(self)
+        return self._tensor
+
+    @property
+    def takes_ids(self) -> bool:
+        return str(self.dtype).startswith(("int", "uint"))
+
+
+# --- recurrent layers --------------------------------------------------------------------------
+
+
+@_layer
+class SimpleRNN(Layer):
+    """Elman network: ``h(t) = activation(W x(t) + R h(t-1) + b)``."""
+
+    units: int
+    activation: ActivationLike = "tanh"
+    use_bias: bool = True
+    return_sequences: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    zero_output_for_mask: bool = False
+    learn_initial_state: bool = False
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class LSTM(Layer):
+    """Long short-term memory, every part of its history a switch.
+
+    Args:
+        units: width of the cell state.
+        activation: of the cell input, g.
+        recurrent_activation: of the gates.
+        output_activation: of the cell state on its way to the output.
+        use_bias: the pre-activations have a bias.
+        peepholes: gates see the cell state: True for all, or any of ``"input"``, ``"forget"``,
+            ``"output"``; ``"dense"`` has full matrices, as Chainer's.
+        input_gate, forget_gate, output_gate: False removes a gate; it is then constantly 1.
+        coupled_gates: f = 1 - i; there is then no forget block.
+        projection_size: width of the projected output (LSTMP).
+        layer_norm: layer normalisation as in Ba et al. 2016.
+        cell_clip: limit of the cell state's magnitude.
+        projection_clip: limit of the projected output's magnitude.
+        gate_clip: limit of the pre-activations' magnitude (ONNX's ``clip``).
+        zoneout: probability with which a unit keeps its old value in training.
+        dropout, recurrent_dropout: probability with which a feature of x(t), or a unit of h(t-1),
+            is dropped in training; one mask for the whole sequence.
+        truncate_gates: no error flows back through the gates (the algorithm of 1997).
+        return_sequences: every step's output instead of the last one's.
+        go_backwards: from the last step to the first; outputs come in processing order.
+        stateful: each call begins in the state in which the previous one ended.
+        zero_output_for_mask: masked steps put out zeros instead of the previous output.
+        learn_initial_state: the state before the first step is a parameter.
+    """
+
+    units: int
+    activation: ActivationLike = "tanh"
+    recurrent_activation: ActivationLike = "sigmoid"
+    output_activation: ActivationLike = "tanh"
+    use_bias: bool = True
+    peepholes: Union[bool, str, Sequence[str]] = False
+    input_gate: bool = True
+    forget_gate: bool = True
+    output_gate: bool = True
+    coupled_gates: bool = False
+    projection_size: Optional[int] = None
+    layer_norm: bool = False
+    cell_clip: Optional[float] = None
+    projection_clip: Optional[float] = None
+    gate_clip: Optional[float] = None
+    zoneout: float = 0.0
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    truncate_gates: bool = False
+    return_sequences: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+    zero_output_for_mask: bool = False
+    learn_initial_state: bool = False
+    unit_forget_bias: bool = True
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class GRU(Layer):
+    """Gated recurrent unit, gates in the order z, r, h. ``reset_after``: as cuDNN and PyTorch."""
+
+    units: int
+    activation: ActivationLike = "tanh"
+    recurrent_activation: ActivationLike = "sigmoid"
+    use_bias: bool = True
+    reset_after: bool = True
+    return_sequences: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    zero_output_for_mask: bool = False
+    learn_initial_state: bool = False
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Bidirectional(Layer):
+    """A recurrent layer in both directions. ``merge_mode``: concat, sum, mul or ave.
+
+    ``backward_layer`` may give the other direction sizes of its own; by default it is as
+    ``layer``.
+    """
+
+    layer: Layer
+    merge_mode: str = "concat"
+    backward_layer: Optional[Layer] = None
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+# --- layers around the cells -------------------------------------------------------------------
+
+
+@_layer
+class Embedding(Layer):
+    """Ids (batch, time) to vectors (batch, time, output_dim). ``mask_zero``: id 0 is padding."""
+
+    input_dim: int
+    output_dim: int
+    mask_zero: bool = False
+    name: Optional[str] = None
+    trainable: bool = True
+
+    def _said(self) -> list[str]:
+        return [repr(self.input_dim), repr(self.output_dim), *super()._said()[2:]]
+
+
+@_layer
+class Dense(Layer):
+    """``activation(x W + b)``, at every step if the input has steps."""
+
+    units: int
+    activation: ActivationLike = None
+    use_bias: bool = True
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class TimeDistributed(Layer):
+    """The inner layer applied to every step."""
+
+    layer: Layer
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Masking(Layer):
+    """Masks the steps of which every feature equals ``mask_value``."""
+
+    mask_value: float = 0.0
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Conv1D(Layer):
+    """Convolution along time. ``padding``: valid, same or causal."""
+
+    filters: int
+    kernel_size: int
+    strides: int = 1
+    padding: str = "valid"
+    dilation_rate: int = 1
+    groups: int = 1
+    activation: ActivationLike = None
+    use_bias: bool = True
+    name: Optional[str] = None
+    trainable: bool = True
+
+    def _said(self) -> list[str]:
+        return [repr(self.filters), repr(self.kernel_size), *super()._said()[2:]]
+
+
+@_layer
+class MaxPooling1D(Layer):
+    """The largest of ``pool_size`` steps; ``strides`` is the pool size unless given."""
+
+    pool_size: int = 2
+    strides: Optional[int] = None
+    padding: str = "valid"
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class AveragePooling1D(Layer):
+    """The mean of ``pool_size`` steps; ``strides`` is the pool size unless given."""
+
+    pool_size: int = 2
+    strides: Optional[int] = None
+    padding: str = "valid"
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class GlobalMaxPooling1D(Layer):
+    """The largest of all steps."""
+
+    keepdims: bool = False
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class GlobalAveragePooling1D(Layer):
+    """The mean of all steps; of the unmasked ones if there is a mask."""
+
+    keepdims: bool = False
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class BatchNormalization(Layer):
+    """Normalises each feature over the batch; by moving statistics outside training."""
+
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class LayerNormalization(Layer):
+    """Normalises each row over its features."""
+
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+# --- shapes ------------------------------------------------------------------------------------
+
+
+@_layer
+class RepeatVector(Layer):
+    """(batch, features) to (batch, n, features)."""
+
+    n: int
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Flatten(Layer):
+    """(batch, time, features) to (batch, time * features)."""
+
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Reshape(Layer):
+    """To ``target_shape``, without the batch: one or two extents, one of which may be -1."""
+
+    target_shape: Tuple[int, ...]
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Permute(Layer):
+    """Exchanges time and features: ``dims`` is (2, 1)."""
+
+    dims: Tuple[int, int] = (2, 1)
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class ZeroPadding1D(Layer):
+    """Zero steps before and after."""
+
+    padding: Union[int, Tuple[int, int]] = 1
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class UpSampling1D(Layer):
+    """Each step ``size`` times."""
+
+    size: int = 2
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+# --- functions ---------------------------------------------------------------------------------
+
+
+@_layer
+class Activation(Layer):
+    """A function, by its Keras name."""
+
+    activation: ActivationLike
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class ReLU(Layer):
+    """``max_value`` above it, x from ``threshold`` on, ``negative_slope * (x - threshold)`` below."""
+
+    max_value: Optional[float] = None
+    negative_slope: float = 0.0
+    threshold: float = 0.0
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class LeakyReLU(Layer):
+    """x, or ``negative_slope * x`` where x is negative."""
+
+    negative_slope: float = 0.3
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class ELU(Layer):
+    """x, or ``alpha * (exp(x) - 1)`` where x is negative."""
+
+    alpha: float = 1.0
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class PReLU(Layer):
+    """x, or a learned slope times x where x is negative. ``shared_axes=(1,)`` shares it in time."""
+
+    shared_axes: Optional[Sequence[int]] = None
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Softmax(Layer):
+    """Along the features."""
+
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+# --- layers of training ------------------------------------------------------------------------
+
+
+@_layer
+class Dropout(Layer):
+    """Sets elements to zero with probability ``rate`` in training and scales the others up."""
+
+    rate: float
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class SpatialDropout1D(Layer):
+    """Drops whole feature channels of a sequence in training."""
+
+    rate: float
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class GaussianDropout(Layer):
+    """Multiplies by N(1, rate / (1 - rate)) in training."""
+
+    rate: float
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class GaussianNoise(Layer):
+    """Adds N(0, stddev²) in training."""
+
+    stddev: float
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class AlphaDropout(Layer):
+    """Dropout that keeps mean and variance of a SELU network."""
+
+    rate: float
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+# --- layers of several inputs ------------------------------------------------------------------
+
+
+@_layer
+class Concatenate(Layer):
+    """Side by side, along the features."""
+
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Add(Layer):
+    """Sum of the inputs."""
+
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Subtract(Layer):
+    """First input minus second."""
+
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Multiply(Layer):
+    """Product of the inputs."""
+
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Average(Layer):
+    """Mean of the inputs."""
+
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Maximum(Layer):
+    """Largest of the inputs, element by element."""
+
+    name: Optional[str] = None
+    trainable: bool = True
+
+
+@_layer
+class Minimum(Layer):
+    """Smallest of the inputs, element by element."""
+
+    name: Optional[str] = None
+    trainable: bool = True

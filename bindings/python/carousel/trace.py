@@ -1,0 +1,175 @@
+"""What a network did, step by step: the result of ``Network.trace``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional
+
+import numpy as np
+
+from .errors import NotFoundError
+
+__all__ = ["GradientFlow", "LayerFlow", "LayerTrace", "Trace"]
+
+Array = np.ndarray
+
+
+@dataclass
+class LayerTrace:
+    """One direction of a recurrent layer: arrays (batch, time, units), in the input's time order.
+
+    A gate that the cell lacks is None. The deltas are derivatives of the loss; they are there if the
+    trace was asked for them. Those of gates are with respect to the gate's pre-activation.
+    """
+
+    name: str
+    #: ``"lstm"``, ``"gru"`` or ``"simple_rnn"``.
+    kind: str
+    input: Optional[Array] = None
+    hidden: Optional[Array] = None
+    initial_hidden: Optional[Array] = None
+
+    # LSTM
+    input_gate: Optional[Array] = None
+    forget_gate: Optional[Array] = None
+    cell_input: Optional[Array] = None
+    output_gate: Optional[Array] = None
+    cell: Optional[Array] = None
+    initial_cell: Optional[Array] = None
+    # GRU
+    update_gate: Optional[Array] = None
+    reset_gate: Optional[Array] = None
+    candidate: Optional[Array] = None
+
+    delta_input_gate: Optional[Array] = None
+    delta_forget_gate: Optional[Array] = None
+    delta_cell_input: Optional[Array] = None
+    delta_output_gate: Optional[Array] = None
+    delta_cell: Optional[Array] = None
+    delta_hidden: Optional[Array] = None
+    delta_update_gate: Optional[Array] = None
+    delta_reset_gate: Optional[Array] = None
+    delta_candidate: Optional[Array] = None
+
+    #: The layer's parameters as they were, under the last part of their keys.
+    weights: Dict[str, Array] = field(default_factory=dict)
+    #: The layer's arguments.
+    options: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def go_backwards(self) -> bool:
+        """The layer walked from the last step to the first."""
+        return bool(self.options.get("go_backwards", False))
+
+    @property
+    def gates(self) -> Dict[str, Array]:
+        """The gates (and cell input or candidate) that the cell has, by name."""
+        names = ("input_gate", "forget_gate", "cell_input", "output_gate")
+        names += ("update_gate", "reset_gate", "candidate")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def require(self, name: str) -> Array:
+        """An array that must be there."""
+        array = getattr(self, name)
+        if array is None:
+            raise NotFoundError(f"the trace of layer '{self.name}' has no {name}")
+        return array
+
+    def columns(self, gate: str) -> Optional[slice]:
+        """The columns of an LSTM gate in kernel, recurrent kernel and bias."""
+        has = {
+            "input": self.options["input_gate"],
+            "forget": self.options["forget_gate"] and not self.options["coupled_gates"],
+            "cell": True,
+            "output": self.options["output_gate"],
+        }
+        if not has[gate]:
+            return None
+        blocks = [name for name, present in has.items() if present]
+        units = self.options["units"]
+        start = blocks.index(gate) * units
+        return slice(start, start + units)
+
+    @property
+    def squash(self) -> Callable[[Any], Any]:
+        """The output activation as a NumPy function."""
+        return activation_function(self.options["output_activation"])
+
+
+def activation_function(name: str) -> Callable[[Any], Any]:
+    """The activations that cell states pass through, for drawings."""
+    functions: Dict[str, Callable[[Any], Any]] = {
+        "linear": lambda x: x,
+        "tanh": np.tanh,
+        "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+        "relu": lambda x: np.maximum(x, 0),
+        "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+        "softsign": lambda x: x / (1 + np.abs(x)),
+        "softplus": lambda x: np.logaddexp(x, 0),
+        "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    }
+    if name not in functions:
+        raise NotFoundError(f"no drawing knows the activation '{name}'")
+    return functions[name]
+
+
+class Trace(Mapping[str, LayerTrace]):
+    """Recurrent layers by name; the directions of a Bidirectional are ``name/forward`` and
+    ``name/backward``."""
+
+    def __init__(self, layers: Dict[str, LayerTrace], output: Any = None) -> None:
+        self._layers = layers
+        #: What the network gave.
+        self.output = output
+
+    def __getitem__(self, name: str) -> LayerTrace:
+        try:
+            return self._layers[name]
+        except KeyError:
+            known = ", ".join(self._layers) or "none"
+            raise KeyError(f"no recurrent layer '{name}' in this trace; there are: {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __repr__(self) -> str:
+        return f"<Trace of {', '.join(self._layers)}>"
+
+
+@dataclass
+class LayerFlow:
+    """How much error reached each step: norms over batch and units, one value per step."""
+
+    name: str
+    #: ||dL/dh(t)||, (time,).
+    hidden: Array
+    #: ||dL/dc(t)||, (time,); None for cells without a cell state.
+    cell: Optional[Array] = None
+
+
+class GradientFlow(Mapping[str, LayerFlow]):
+    """The norms of the error by step, for every recurrent layer; result of ``gradient_flow``."""
+
+    def __init__(self, layers: Dict[str, LayerFlow], loss: Optional[float] = None) -> None:
+        self._layers = layers
+        #: The loss whose error it is.
+        self.loss = loss
+
+    def __getitem__(self, name: str) -> LayerFlow:
+        try:
+            return self._layers[name]
+        except KeyError:
+            known = ", ".join(self._layers) or "none"
+            raise KeyError(f"no recurrent layer '{name}' in this flow; there are: {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __repr__(self) -> str:
+        return f"<GradientFlow of {', '.join(self._layers)}>"

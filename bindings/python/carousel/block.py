@@ -69,7 +69,9 @@ def block_values(
     index = t + steps if t < 0 else t
     for what, value, limit in (("step", index, steps), ("unit", unit, units), ("row", batch, rows)):
         if not 0 <= value < limit:
-            raise InvalidArgumentError(f"there is no {what} {value}: layer '{one.name}' has {limit}")
+            raise InvalidArgumentError(
+                f"there is no {what} {value}: layer '{one.name}' has {limit}"
+            )
     return _Reader(one, index, unit, batch).read()
 
 
@@ -79,7 +81,7 @@ class _Reader:
     def __init__(self, one: LayerTrace, t: int, unit: int, batch: int) -> None:
         self.one, self.t, self.unit, self.batch = one, t, unit, batch
         #: The step that the layer did before this one.
-        self.before = t + 1 if one.go_backwards else t - 1
+        self.before = t + 1 if one.walks_back else t - 1
 
     def at(self, name: str) -> Optional[float]:
         array = getattr(self.one, name)
@@ -186,5 +188,3 @@ class _Reader:
         if projection is not None:
             return float(projection[self.unit] @ delta)
         return float(delta[self.unit])
-
-

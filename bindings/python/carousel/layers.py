@@ -14,7 +14,7 @@ or, for a graph, by calling layers on the results of others::
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Optional, Sequence, Tuple, Union
 
 from .errors import InvalidArgumentError
@@ -93,18 +93,14 @@ class Layer:
         return Tensor(self, tuple(as_tensor(item) for item in several))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(self._said())})"
-
-    def _said(self) -> list[str]:
-        """The arguments that differ from their defaults, as they would be written."""
         said = []
-        for index, field in enumerate(fields(self)):  # type: ignore[arg-type]
+        for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if index == 0 and field.name not in ("name", "rate"):
+            if field.default is MISSING:
                 said.append(repr(value))
             elif value != field.default:
                 said.append(f"{field.name}={value!r}")
-        return said
+        return f"{type(self).__name__}({', '.join(said)})"
 
 
 def as_tensor(item: Any) -> Tensor:
@@ -118,11 +114,10 @@ def as_tensor(item: Any) -> Tensor:
     )
 
 
-# Each class is a dataclass without comparison: a layer is itself, whatever another looks like.
-_layer = dataclass(eq=False, repr=False)
+# Dataclasses without comparison: a layer is itself, whatever another looks like.
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Input(Layer):
     """Where data enters. ``shape`` has no batch: ``(features,)``, ``(time or None, features)``, or,
     with an integer ``dtype`` (ids for an Embedding), ``(time or None,)``."""
@@ -151,7 +146,7 @@ class Input(Layer):
 # --- recurrent layers --------------------------------------------------------------------------
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class SimpleRNN(Layer):
     """Elman network: ``h(t) = activation(W x(t) + R h(t-1) + b)``."""
 
@@ -169,7 +164,7 @@ class SimpleRNN(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class LSTM(Layer):
     """Long short-term memory, every part of its history a switch.
 
@@ -184,7 +179,8 @@ class LSTM(Layer):
         input_gate, forget_gate, output_gate: False removes a gate; it is then constantly 1.
         coupled_gates: f = 1 - i; there is then no forget block.
         projection_size: width of the projected output (LSTMP).
-        layer_norm: layer normalisation as in Ba et al. 2016.
+        layer_norm: layer normalisation of the pre-activations and of the cell state on its way
+            out, as in Ba et al. 2016.
         cell_clip: limit of the cell state's magnitude.
         projection_clip: limit of the projected output's magnitude.
         gate_clip: limit of the pre-activations' magnitude (ONNX's ``clip``).
@@ -211,6 +207,7 @@ class LSTM(Layer):
     coupled_gates: bool = False
     projection_size: Optional[int] = None
     layer_norm: bool = False
+    layer_norm_epsilon: float = 1e-5
     cell_clip: Optional[float] = None
     projection_clip: Optional[float] = None
     gate_clip: Optional[float] = None
@@ -223,12 +220,11 @@ class LSTM(Layer):
     stateful: bool = False
     zero_output_for_mask: bool = False
     learn_initial_state: bool = False
-    unit_forget_bias: bool = True
     name: Optional[str] = None
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class GRU(Layer):
     """Gated recurrent unit, gates in the order z, r, h. ``reset_after``: as cuDNN and PyTorch."""
 
@@ -248,17 +244,15 @@ class GRU(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Bidirectional(Layer):
     """A recurrent layer in both directions. ``merge_mode``: concat, sum, mul or ave.
 
-    ``backward_layer`` may give the other direction sizes of its own; by default it is as
-    ``layer``.
+    The two halves have parameters of their own: ``name/forward/kernel``, ``name/backward/kernel``.
     """
 
     layer: Layer
     merge_mode: str = "concat"
-    backward_layer: Optional[Layer] = None
     name: Optional[str] = None
     trainable: bool = True
 
@@ -266,7 +260,7 @@ class Bidirectional(Layer):
 # --- layers around the cells -------------------------------------------------------------------
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Embedding(Layer):
     """Ids (batch, time) to vectors (batch, time, output_dim). ``mask_zero``: id 0 is padding."""
 
@@ -276,11 +270,8 @@ class Embedding(Layer):
     name: Optional[str] = None
     trainable: bool = True
 
-    def _said(self) -> list[str]:
-        return [repr(self.input_dim), repr(self.output_dim), *super()._said()[2:]]
 
-
-@_layer
+@dataclass(eq=False, repr=False)
 class Dense(Layer):
     """``activation(x W + b)``, at every step if the input has steps."""
 
@@ -291,7 +282,7 @@ class Dense(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class TimeDistributed(Layer):
     """The inner layer applied to every step."""
 
@@ -300,7 +291,7 @@ class TimeDistributed(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Masking(Layer):
     """Masks the steps of which every feature equals ``mask_value``."""
 
@@ -309,7 +300,7 @@ class Masking(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Conv1D(Layer):
     """Convolution along time. ``padding``: valid, same or causal."""
 
@@ -324,11 +315,8 @@ class Conv1D(Layer):
     name: Optional[str] = None
     trainable: bool = True
 
-    def _said(self) -> list[str]:
-        return [repr(self.filters), repr(self.kernel_size), *super()._said()[2:]]
 
-
-@_layer
+@dataclass(eq=False, repr=False)
 class MaxPooling1D(Layer):
     """The largest of ``pool_size`` steps; ``strides`` is the pool size unless given."""
 
@@ -339,7 +327,7 @@ class MaxPooling1D(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class AveragePooling1D(Layer):
     """The mean of ``pool_size`` steps; ``strides`` is the pool size unless given."""
 
@@ -350,7 +338,7 @@ class AveragePooling1D(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class GlobalMaxPooling1D(Layer):
     """The largest of all steps."""
 
@@ -359,7 +347,7 @@ class GlobalMaxPooling1D(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class GlobalAveragePooling1D(Layer):
     """The mean of all steps; of the unmasked ones if there is a mask."""
 
@@ -368,7 +356,7 @@ class GlobalAveragePooling1D(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class BatchNormalization(Layer):
     """Normalises each feature over the batch; by moving statistics outside training."""
 
@@ -380,7 +368,7 @@ class BatchNormalization(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class LayerNormalization(Layer):
     """Normalises each row over its features."""
 
@@ -394,7 +382,7 @@ class LayerNormalization(Layer):
 # --- shapes ------------------------------------------------------------------------------------
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class RepeatVector(Layer):
     """(batch, features) to (batch, n, features)."""
 
@@ -403,7 +391,7 @@ class RepeatVector(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Flatten(Layer):
     """(batch, time, features) to (batch, time * features)."""
 
@@ -411,7 +399,7 @@ class Flatten(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Reshape(Layer):
     """To ``target_shape``, without the batch: one or two extents, one of which may be -1."""
 
@@ -420,7 +408,7 @@ class Reshape(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Permute(Layer):
     """Exchanges time and features: ``dims`` is (2, 1)."""
 
@@ -429,7 +417,7 @@ class Permute(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class ZeroPadding1D(Layer):
     """Zero steps before and after."""
 
@@ -438,7 +426,7 @@ class ZeroPadding1D(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class UpSampling1D(Layer):
     """Each step ``size`` times."""
 
@@ -450,7 +438,7 @@ class UpSampling1D(Layer):
 # --- functions ---------------------------------------------------------------------------------
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Activation(Layer):
     """A function, by its Keras name."""
 
@@ -459,9 +447,9 @@ class Activation(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class ReLU(Layer):
-    """``max_value`` above it, x from ``threshold`` on, ``negative_slope * (x - threshold)`` below."""
+    """``max_value`` above it, x from ``threshold`` on, below it ``negative_slope * (x - threshold)``."""
 
     max_value: Optional[float] = None
     negative_slope: float = 0.0
@@ -470,7 +458,7 @@ class ReLU(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class LeakyReLU(Layer):
     """x, or ``negative_slope * x`` where x is negative."""
 
@@ -479,7 +467,7 @@ class LeakyReLU(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class ELU(Layer):
     """x, or ``alpha * (exp(x) - 1)`` where x is negative."""
 
@@ -488,7 +476,7 @@ class ELU(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class PReLU(Layer):
     """x, or a learned slope times x where x is negative. ``shared_axes=(1,)`` shares it in time."""
 
@@ -497,7 +485,7 @@ class PReLU(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Softmax(Layer):
     """Along the features."""
 
@@ -508,7 +496,7 @@ class Softmax(Layer):
 # --- layers of training ------------------------------------------------------------------------
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Dropout(Layer):
     """Sets elements to zero with probability ``rate`` in training and scales the others up."""
 
@@ -517,7 +505,7 @@ class Dropout(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class SpatialDropout1D(Layer):
     """Drops whole feature channels of a sequence in training."""
 
@@ -526,7 +514,7 @@ class SpatialDropout1D(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class GaussianDropout(Layer):
     """Multiplies by N(1, rate / (1 - rate)) in training."""
 
@@ -535,7 +523,7 @@ class GaussianDropout(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class GaussianNoise(Layer):
     """Adds N(0, stddev²) in training."""
 
@@ -544,7 +532,7 @@ class GaussianNoise(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class AlphaDropout(Layer):
     """Dropout that keeps mean and variance of a SELU network."""
 
@@ -556,7 +544,7 @@ class AlphaDropout(Layer):
 # --- layers of several inputs ------------------------------------------------------------------
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Concatenate(Layer):
     """Side by side, along the features."""
 
@@ -564,7 +552,7 @@ class Concatenate(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Add(Layer):
     """Sum of the inputs."""
 
@@ -572,7 +560,7 @@ class Add(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Subtract(Layer):
     """First input minus second."""
 
@@ -580,7 +568,7 @@ class Subtract(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Multiply(Layer):
     """Product of the inputs."""
 
@@ -588,7 +576,7 @@ class Multiply(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Average(Layer):
     """Mean of the inputs."""
 
@@ -596,7 +584,7 @@ class Average(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Maximum(Layer):
     """Largest of the inputs, element by element."""
 
@@ -604,7 +592,7 @@ class Maximum(Layer):
     trainable: bool = True
 
 
-@_layer
+@dataclass(eq=False, repr=False)
 class Minimum(Layer):
     """Smallest of the inputs, element by element."""
 

@@ -31,7 +31,9 @@ def _figure(width: float, height: float, rows: int = 1) -> Tuple[Figure, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise LibraryError(f"carousel.plot needs matplotlib (pip install matplotlib): {error}") from error
+        raise LibraryError(
+            f"carousel.plot needs matplotlib (pip install matplotlib): {error}"
+        ) from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, 1, squeeze=False)[:, 0]
@@ -93,8 +95,8 @@ def _maps(one: LayerTrace) -> List[Tuple[str, np.ndarray, bool]]:
     """Title, values and whether they lie between 0 and 1, of everything that a layer shows."""
     shown = []
     for name, values in one.gates.items():
-        is_gate = name.endswith("gate") and float(values.min(initial=0)) >= 0
-        shown.append((name.replace("_", " "), values, is_gate and float(values.max(initial=0)) <= 1))
+        is_gate = name.endswith("gate") and bool(((values >= 0) & (values <= 1)).all())
+        shown.append((name.replace("_", " "), values, is_gate))
     if one.cell is not None:
         shown.append(("cell state c(t)", one.cell, False))
     shown.append(("output h(t)", one.require("hidden"), False))
@@ -219,9 +221,9 @@ class _BlockDrawing:
     def line(self, *points: Tuple[float, float], dashed: bool = False, arrow: bool = True) -> None:
         """A polygonal line, with an arrow at its end; it passes over what it crosses."""
         xs, ys = zip(*points)
-        style = {"linestyle": (0, (4, 2.5))} if dashed else {}
+        style: Any = (0, (4, 2.5)) if dashed else "solid"
         self.ax.plot(xs, ys, color="white", linewidth=5, zorder=1.5, solid_capstyle="butt")
-        self.ax.plot(xs, ys, color=FORWARD, linewidth=1.2, zorder=2, **style)
+        self.ax.plot(xs, ys, color=FORWARD, linewidth=1.2, zorder=2, linestyle=style)
         if arrow:
             (x0, y0), (x1, y1) = points[-2:]
             length = float(np.hypot(x1 - x0, y1 - y0)) or 1.0
@@ -265,7 +267,9 @@ class _BlockDrawing:
     def dot(self, x: float, y: float) -> None:
         self.ax.plot([x], [y], "o", color=FORWARD, markersize=4, zorder=3)
 
-    def label(self, x: float, y: float, name: str, line: Optional[Line], upright: bool = False) -> None:
+    def label(
+        self, x: float, y: float, name: str, line: Optional[Line], upright: bool = False
+    ) -> None:
         """Name and forward value above a line, derivative below (left and right of a vertical)."""
         if line is None:
             return
@@ -322,10 +326,11 @@ class _BlockDrawing:
         """The summing point of a gate, and the lines that run into it."""
         radius = self.SMALL
         for bus, offset, part in ((self.BUS_X, 0.45, "x"), (self.BUS_H, -0.45, "h")):
-            self.line((bus, y + offset), (x - 0.55, y + offset), (x - 0.8 * radius, y + offset * 0.38))
-            self.dot(bus, y + offset)
+            level = y + offset
+            self.line((bus, level), (x - 0.55, level), (x - 0.8 * radius, y + offset * 0.38))
+            self.dot(bus, level)
             weight = {"x": r"$w\,x$", "h": r"$r\,h$"}[part]
-            self.label(self.BUS_H + 1.55, y + offset, weight, self.block.lines.get(f"{gate}.{part}"))
+            self.label(self.BUS_H + 1.55, level, weight, self.block.lines.get(f"{gate}.{part}"))
         bias = self.block.lines.get(f"{gate}.b")
         if bias is not None:
             self.line((x - 0.9, y), (x - radius, y))
@@ -386,9 +391,8 @@ class _BlockDrawing:
             self.node(self.SUM, y, r"$\times$", small=True)
         else:
             self.line((self.CELL - 0.42, y), (self.SUM, y), (self.SUM, self.MAIN - self.SMALL))
-        self.label(
-            self.SUM, (y + self.MAIN) / 2, r"$f\,c(t{-}1)$" if gated else "", block["keep"], upright=True
-        )
+        name = r"$f\,c(t{-}1)$" if gated else ""
+        self.label(self.SUM, (y + self.MAIN) / 2, name, block["keep"], upright=True)
 
     def _input_gate(self) -> None:
         block, y = self.block, self.INPUT

@@ -18,8 +18,8 @@ Array = np.ndarray
 class LayerTrace:
     """One direction of a recurrent layer: arrays (batch, time, units), in the input's time order.
 
-    A gate that the cell lacks is None. The deltas are derivatives of the loss; they are there if the
-    trace was asked for them. Those of gates are with respect to the gate's pre-activation.
+    A gate that the cell lacks is None. The deltas are derivatives of the loss; they are there if
+    the trace was asked for them. Those of gates are with respect to the gate's pre-activation.
     """
 
     name: str
@@ -55,11 +55,8 @@ class LayerTrace:
     weights: Dict[str, Array] = field(default_factory=dict)
     #: The layer's arguments.
     options: Dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def go_backwards(self) -> bool:
-        """The layer walked from the last step to the first."""
-        return bool(self.options.get("go_backwards", False))
+    #: The layer walked from the last step to the first (the backward half of a Bidirectional).
+    walks_back: bool = False
 
     @property
     def gates(self) -> Dict[str, Array]:
@@ -113,6 +110,10 @@ def activation_function(name: str) -> Callable[[Any], Any]:
     return functions[name]
 
 
+def _missing(name: Any, layers: Dict[str, Any]) -> KeyError:
+    return KeyError(f"no recurrent layer {name!r}; there are: {', '.join(layers) or 'none'}")
+
+
 class Trace(Mapping[str, LayerTrace]):
     """Recurrent layers by name; the directions of a Bidirectional are ``name/forward`` and
     ``name/backward``."""
@@ -126,8 +127,7 @@ class Trace(Mapping[str, LayerTrace]):
         try:
             return self._layers[name]
         except KeyError:
-            known = ", ".join(self._layers) or "none"
-            raise KeyError(f"no recurrent layer '{name}' in this trace; there are: {known}") from None
+            raise _missing(name, self._layers) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers)
@@ -162,8 +162,7 @@ class GradientFlow(Mapping[str, LayerFlow]):
         try:
             return self._layers[name]
         except KeyError:
-            known = ", ".join(self._layers) or "none"
-            raise KeyError(f"no recurrent layer '{name}' in this flow; there are: {known}") from None
+            raise _missing(name, self._layers) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers)

@@ -1,0 +1,532 @@
+"""From layers to a network: one call of the C builder for each layer."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
+
+from . import _library as c
+from . import layers as l
+from ._arrays import int64_array, text_array
+from .errors import InvalidArgumentError, UnsupportedModelError
+
+_LARGEST = 2**63 - 1
+
+# --- numbers and activations -------------------------------------------------------------------
+
+
+def integer(value: Any, what: str) -> int:
+    """An int64; ctypes would wrap larger ones round without a word."""
+    try:
+        number = value.__index__()
+    except (AttributeError, TypeError):
+        raise InvalidArgumentError(f"{what} must be an integer, not {value!r}") from None
+    if not -_LARGEST - 1 <= number <= _LARGEST:
+        raise InvalidArgumentError(f"{what} is out of range: {number}")
+    return int(number)
+
+
+def real(value: Any, what: str, none: float = 0.0) -> float:
+    """A float; None becomes ``none``."""
+    if value is None:
+        return none
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(f"{what} must be a number, not {value!r}") from None
+
+
+def nonzero(value: Any, what: str) -> float:
+    """A float where the library takes zero for "the default"."""
+    return real(value, what) or sys.float_info.min
+
+
+_LINEAR, _HARD, _RELU, _ELU = 1, 4, 6, 7
+_ACTIVATIONS: Dict[str, Tuple[int, Dict[str, float]]] = {
+    "linear": (_LINEAR, {}),
+    "tanh": (2, {}),
+    "sigmoid": (3, {}),
+    "hard_sigmoid": (_HARD, {}),
+    "hard_sigmoid_keras2": (5, {}),
+    "relu": (_RELU, {}),
+    "relu6": (_RELU, {"has_maximum": 1, "maximum": 6.0}),
+    "leaky_relu": (_RELU, {"slope": 0.2}),
+    "elu": (_ELU, {"alpha": 1.0}),
+    "selu": (8, {}),
+    "gelu": (9, {}),
+    "gelu_tanh": (10, {}),
+    "silu": (11, {}),
+    "swish": (11, {}),
+    "softplus": (12, {}),
+    "softsign": (13, {}),
+    "exponential": (14, {}),
+    "softmax": (15, {}),
+}
+
+
+def activation(value: Any) -> c.Activation:
+    """The struct of an activation's name, of a layer that is a function, or of None (linear)."""
+    if value is None:
+        return c.Activation(kind=_LINEAR)
+    if isinstance(value, str):
+        found = _ACTIVATIONS.get(value)
+        if found is None:
+            known = ", ".join(_ACTIVATIONS)
+            raise UnsupportedModelError(f"unknown activation '{value}'; known are {known}")
+        return c.Activation(kind=found[0], **found[1])
+    if isinstance(value, l.Activation):
+        return activation(value.activation)
+    if isinstance(value, l.Softmax):
+        return activation("softmax")
+    if isinstance(value, l.LeakyReLU):
+        return c.Activation(kind=_RELU, slope=real(value.negative_slope, "negative_slope"))
+    if isinstance(value, l.ReLU):
+        return c.Activation(
+            kind=_RELU,
+            has_maximum=value.max_value is not None,
+            maximum=real(value.max_value, "max_value"),
+            slope=real(value.negative_slope, "negative_slope"),
+            threshold=real(value.threshold, "threshold"),
+        )
+    if isinstance(value, l.ELU):
+        alpha = real(value.alpha, "alpha")
+        return c.Activation(kind=_ELU, alpha=alpha) if alpha else c.Activation(kind=_RELU)
+    raise InvalidArgumentError(
+        f"an activation is a name, an activation layer or None, not {value!r}"
+    )
+
+
+def choice(value: Any, what: str, choices: Dict[str, int]) -> int:
+    """The number of a word."""
+    if value not in choices:
+        raise InvalidArgumentError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
+    return choices[value]
+
+
+_MERGE_MODES = {"concat": 1, "sum": 2, "mul": 3, "ave": 4}
+_PADDINGS = {"valid": 0, "same": 1, "causal": 2}
+_PEEPHOLES = {"input": 1, "forget": 2, "output": 4}
+_PADDING_HOLD, _PADDING_ZERO = 1, 2
+
+
+# --- one function for each kind of layer -------------------------------------------------------
+
+Adder = Callable[..., None]
+_ADDERS: Dict[type, Adder] = {}
+
+
+def _adds(*kinds: type) -> Callable[[Adder], Adder]:
+    """Registers a function ``(builder, name, layer)`` for classes of layers."""
+
+    def register(function: Adder) -> Adder:
+        for kind in kinds:
+            _ADDERS[kind] = function
+        return function
+
+    return register
+
+
+def _recurrent(layer: Any, merge_mode: Optional[str]) -> c.RecurrentOptions:
+    return c.RecurrentOptions(
+        return_sequences=bool(layer.return_sequences),
+        go_backwards=bool(layer.go_backwards),
+        stateful=bool(layer.stateful),
+        bidirectional=choice(merge_mode, "merge_mode", _MERGE_MODES) if merge_mode else 0,
+        padding=_PADDING_ZERO if layer.zero_output_for_mask else 0,
+        learn_initial_state=bool(layer.learn_initial_state),
+        dropout=real(layer.dropout, "dropout"),
+        recurrent_dropout=real(layer.recurrent_dropout, "recurrent_dropout"),
+    )
+
+
+def _peepholes(value: Any) -> Tuple[int, bool]:
+    """The bits of ``peepholes=``, and whether they are whole matrices."""
+    if value == "dense":
+        return 7, True
+    if isinstance(value, bool) or value is None:
+        return (7 if value else 0), False
+    names = [value] if isinstance(value, str) else list(value)
+    dense = "dense" in names
+    bits = 0
+    for name in names:
+        if name != "dense":
+            bits |= choice(name, "peepholes", _PEEPHOLES)
+    return bits or (7 if dense else 0), dense
+
+
+@_adds(l.SimpleRNN, l.LSTM, l.GRU)
+def _add_recurrent(
+    builder: GraphBuilder, name: bytes, layer: Any, merge_mode: Optional[str] = None
+) -> None:
+    options: Any
+    common: Dict[str, Any] = {
+        "units": integer(layer.units, "units"),
+        "recurrent": _recurrent(layer, merge_mode),
+        "activation": activation(layer.activation),
+        "no_bias": not layer.use_bias,
+    }
+    if isinstance(layer, l.SimpleRNN):
+        options = c.SimpleRNNOptions(**common)
+        builder.call("add_simple_rnn", name, options)
+        return
+    common["recurrent_activation"] = activation(layer.recurrent_activation)
+    if isinstance(layer, l.GRU):
+        options = c.GRUOptions(**common, reset_before=not layer.reset_after)
+        builder.call("add_gru", name, options)
+        return
+    peepholes, dense = _peepholes(layer.peepholes)
+    options = c.LSTMOptions(
+        **common,
+        output_activation=activation(layer.output_activation),
+        no_input_gate=not layer.input_gate,
+        no_forget_gate=not layer.forget_gate,
+        no_output_gate=not layer.output_gate,
+        couple_gates=bool(layer.coupled_gates),
+        peepholes=peepholes,
+        dense_peepholes=dense,
+        layer_norm=bool(layer.layer_norm),
+        layer_norm_epsilon=nonzero(layer.layer_norm_epsilon, "layer_norm_epsilon"),
+        projection_size=integer(layer.projection_size or 0, "projection_size"),
+        projection_clip=real(layer.projection_clip, "projection_clip"),
+        cell_clip=real(layer.cell_clip, "cell_clip"),
+        gate_clip=real(layer.gate_clip, "gate_clip"),
+        zoneout=real(layer.zoneout, "zoneout"),
+        truncate_gates=bool(layer.truncate_gates),
+    )
+    builder.call("add_lstm", name, options)
+
+
+@_adds(l.Bidirectional)
+def _add_bidirectional(builder: GraphBuilder, name: bytes, layer: l.Bidirectional) -> None:
+    if not isinstance(layer.layer, (l.SimpleRNN, l.LSTM, l.GRU)):
+        raise InvalidArgumentError(f"Bidirectional takes a recurrent layer, not {layer.layer!r}")
+    _add_recurrent(builder, name, layer.layer, layer.merge_mode)
+
+
+@_adds(l.TimeDistributed)
+def _add_time_distributed(builder: GraphBuilder, name: bytes, layer: l.TimeDistributed) -> None:
+    add = _ADDERS.get(type(layer.layer))
+    if add is None:
+        raise InvalidArgumentError(f"TimeDistributed takes a layer, not {layer.layer!r}")
+    builder.call("distribute")
+    add(builder, name, layer.layer)
+
+
+@_adds(l.Input)
+def _add_input(builder: GraphBuilder, name: bytes, layer: l.Input) -> None:
+    shape = layer.shape
+    rank = 1 if layer.takes_ids else 2
+    if not 1 <= len(shape) <= rank:
+        wanted = "(time,) for ids" if layer.takes_ids else "(features,) or (time, features)"
+        raise InvalidArgumentError(f"the shape of an Input is {wanted}, not {shape}")
+    steps = shape[0] if len(shape) == rank else 0
+    options = c.InputOptions(
+        features=0 if layer.takes_ids else integer(shape[-1], "features"),
+        time=-1 if steps is None else integer(steps, "time"),
+        is_ids=layer.takes_ids,
+        batch=integer(layer.batch_size or 0, "batch_size"),
+    )
+    builder.call("add_input", name, options)
+
+
+@_adds(l.Dense)
+def _add_dense(builder: GraphBuilder, name: bytes, layer: l.Dense) -> None:
+    options = c.DenseOptions(
+        units=integer(layer.units, "units"),
+        activation=activation(layer.activation),
+        no_bias=not layer.use_bias,
+    )
+    builder.call("add_dense", name, options)
+
+
+@_adds(l.Embedding)
+def _add_embedding(builder: GraphBuilder, name: bytes, layer: l.Embedding) -> None:
+    options = c.EmbeddingOptions(
+        vocabulary=integer(layer.input_dim, "input_dim"),
+        dimension=integer(layer.output_dim, "output_dim"),
+        mask_zero=bool(layer.mask_zero),
+    )
+    builder.call("add_embedding", name, options)
+
+
+@_adds(l.Conv1D)
+def _add_conv1d(builder: GraphBuilder, name: bytes, layer: l.Conv1D) -> None:
+    options = c.Conv1DOptions(
+        filters=integer(layer.filters, "filters"),
+        kernel_size=_single(layer.kernel_size, "kernel_size"),
+        stride=_single(layer.strides, "strides"),
+        dilation=_single(layer.dilation_rate, "dilation_rate"),
+        groups=integer(layer.groups, "groups"),
+        activation=activation(layer.activation),
+        padding=choice(layer.padding, "padding", _PADDINGS),
+        no_bias=not layer.use_bias,
+    )
+    builder.call("add_conv1d", name, options)
+
+
+def _single(value: Any, what: str) -> int:
+    """Keras also writes one number as a tuple of one."""
+    is_tuple = isinstance(value, (tuple, list)) and len(value) == 1
+    return integer(value[0] if is_tuple else value, what)
+
+
+@_adds(l.MaxPooling1D, l.AveragePooling1D)
+def _add_pooling(builder: GraphBuilder, name: bytes, layer: Any) -> None:
+    options = c.Pooling1DOptions(
+        kind=int(isinstance(layer, l.AveragePooling1D)),
+        pad_to_same=choice(layer.padding, "padding", {"valid": 0, "same": 1}),
+        pool_size=_single(layer.pool_size, "pool_size"),
+        stride=0 if layer.strides is None else _single(layer.strides, "strides"),
+    )
+    builder.call("add_pooling1d", name, options)
+
+
+@_adds(l.GlobalMaxPooling1D, l.GlobalAveragePooling1D)
+def _add_global_pooling(builder: GraphBuilder, name: bytes, layer: Any) -> None:
+    kind = int(isinstance(layer, l.GlobalAveragePooling1D))
+    builder.call("add_global_pooling1d", name, kind, bool(layer.keepdims))
+
+
+@_adds(l.BatchNormalization, l.LayerNormalization)
+def _add_normalization(builder: GraphBuilder, name: bytes, layer: Any) -> None:
+    options = c.NormalizationOptions(
+        epsilon=nonzero(layer.epsilon, "epsilon"),
+        no_scale=not layer.scale,
+        no_center=not layer.center,
+    )
+    if isinstance(layer, l.BatchNormalization):
+        options.momentum = nonzero(layer.momentum, "momentum")
+        builder.call("add_batch_normalization", name, options)
+    else:
+        builder.call("add_layer_normalization", name, options)
+
+
+@_adds(l.Activation, l.ReLU, l.LeakyReLU, l.ELU, l.Softmax)
+def _add_activation(builder: GraphBuilder, name: bytes, layer: Any) -> None:
+    builder.call("add_activation", name, activation(layer))
+
+
+@_adds(l.PReLU)
+def _add_prelu(builder: GraphBuilder, name: bytes, layer: l.PReLU) -> None:
+    axes = list(layer.shared_axes or ())
+    if axes not in ([], [1]):
+        raise UnsupportedModelError(f"PReLU can share its slopes in time, (1,), not over {axes}")
+    builder.call("add_prelu", name, bool(axes))
+
+
+@_adds(l.Masking)
+def _add_masking(builder: GraphBuilder, name: bytes, layer: l.Masking) -> None:
+    builder.call("add_masking", name, real(layer.mask_value, "mask_value"))
+
+
+_DROPOUTS = {
+    l.Dropout: (0, "rate"),
+    l.SpatialDropout1D: (1, "rate"),
+    l.GaussianDropout: (2, "rate"),
+    l.GaussianNoise: (3, "stddev"),
+    l.AlphaDropout: (4, "rate"),
+}
+
+
+@_adds(*_DROPOUTS)
+def _add_dropout(builder: GraphBuilder, name: bytes, layer: Any) -> None:
+    kind, field = _DROPOUTS[type(layer)]
+    builder.call("add_dropout", name, kind, real(getattr(layer, field), field))
+
+
+@_adds(l.Flatten)
+def _add_flatten(builder: GraphBuilder, name: bytes, layer: l.Flatten) -> None:
+    builder.call("add_flatten", name)
+
+
+@_adds(l.Reshape)
+def _add_reshape(builder: GraphBuilder, name: bytes, layer: l.Reshape) -> None:
+    target = layer.target_shape
+    shape = target if isinstance(target, (tuple, list)) else (target,)
+    extents = [integer(extent, "target_shape") for extent in shape]
+    builder.call("add_reshape", name, int64_array(extents), len(extents))
+
+
+@_adds(l.Permute)
+def _add_permute(builder: GraphBuilder, name: bytes, layer: l.Permute) -> None:
+    if tuple(layer.dims) != (2, 1):
+        raise UnsupportedModelError(
+            f"Permute exchanges time and features, dims (2, 1), not {layer.dims}"
+        )
+    builder.call("add_permute", name)
+
+
+@_adds(l.RepeatVector)
+def _add_repeat_vector(builder: GraphBuilder, name: bytes, layer: l.RepeatVector) -> None:
+    builder.call("add_repeat_vector", name, integer(layer.n, "n"))
+
+
+@_adds(l.ZeroPadding1D)
+def _add_zero_padding(builder: GraphBuilder, name: bytes, layer: l.ZeroPadding1D) -> None:
+    padding = layer.padding
+    left, right = padding if isinstance(padding, (tuple, list)) else (padding, padding)
+    builder.call("add_zero_padding1d", name, integer(left, "padding"), integer(right, "padding"))
+
+
+@_adds(l.UpSampling1D)
+def _add_up_sampling(builder: GraphBuilder, name: bytes, layer: l.UpSampling1D) -> None:
+    builder.call("add_up_sampling1d", name, integer(layer.size, "size"))
+
+
+_MERGES = (l.Concatenate, l.Add, l.Subtract, l.Multiply, l.Average, l.Maximum, l.Minimum)
+
+
+@_adds(*_MERGES)
+def _add_merge(builder: GraphBuilder, name: bytes, layer: Any) -> None:
+    builder.call("add_merge", name, _MERGES.index(type(layer)))
+
+
+# --- the graph ---------------------------------------------------------------------------------
+
+
+class GraphBuilder:
+    """The C builder, with names for layers that have none."""
+
+    def __init__(self, name: Optional[str]) -> None:
+        lib = c.library()
+        self.handle = c.make(
+            lib.carousel_builder_create, lib.carousel_builder_free, c.encode(name, "name")
+        )
+        self.names: Dict[l.Tensor, bytes] = {}
+        self._taken: Set[str] = set()
+
+    def call(self, function: str, *arguments: Any) -> None:
+        getattr(c.library(), f"carousel_builder_{function}")(self.handle, *arguments)
+
+    def reserve(self, layers: Iterable[l.Layer]) -> None:
+        """Keeps the names that are given from being made up for others."""
+        self._taken.update(layer.name for layer in layers if layer.name)
+
+    def name_of(self, layer: l.Layer) -> str:
+        """The layer's own name, or one like ``lstm``, ``lstm_1``."""
+        if layer.name is not None:
+            return layer.name
+        stem = _snake_case(type(layer).__name__)
+        name, number = stem, 0
+        while name in self._taken:
+            number += 1
+            name = f"{stem}_{number}"
+        self._taken.add(name)
+        return name
+
+    def add(self, tensor: l.Tensor) -> None:
+        layer = tensor.layer
+        add = _ADDERS.get(type(layer))
+        if add is None:
+            raise InvalidArgumentError(f"a network is made of layers, not of {layer!r}")
+        text = self.name_of(layer)
+        name = c.encode(text, "layer name") or b""
+        try:
+            if tensor.inputs:
+                names = [self.names[item] for item in tensor.inputs]
+                self.call("read", text_array(names), len(names))
+            add(self, name, layer)
+            inner = getattr(layer, "layer", layer)
+            if not (layer.trainable and inner.trainable):
+                self.call("freeze", name)
+        except InvalidArgumentError as error:
+            if f"'{text}'" in error.message:
+                raise
+            raise type(error)(f"layer '{text}': {error.message}") from None
+        self.names[tensor] = name
+
+    def build(self, outputs: Sequence[l.Tensor], dtype: int, seed: int) -> c.Handle:
+        lib = c.library()
+        for tensor in outputs:
+            self.call("add_output", self.names[tensor])
+        return c.make(
+            lib.carousel_builder_build, lib.carousel_network_free, self.handle, dtype, seed
+        )
+
+
+def _snake_case(name: str) -> str:
+    """``TimeDistributed`` to ``time_distributed``, ``LSTM`` to ``lstm``, as Keras."""
+    spread = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", spread).lower()
+
+
+def chain(stack: Sequence[l.Layer], input_size: Any) -> Tuple[List[l.Tensor], List[l.Tensor]]:
+    """Inputs and outputs of layers that feed each other in turn."""
+    if not stack:
+        raise InvalidArgumentError("a network needs at least one layer")
+    for layer in stack:
+        if not isinstance(layer, l.Layer):
+            raise InvalidArgumentError(f"a network is made of layers, not of {layer!r}")
+    first, rest = stack[0], stack[1:]
+    if not isinstance(first, l.Input):
+        first, rest = _implied_input(first, input_size), stack
+    elif input_size is not None:
+        raise InvalidArgumentError("give either an Input layer or input_size, not both")
+    tensor = start = first.tensor
+    for layer in rest:
+        tensor = layer(tensor)
+    return [start], [tensor]
+
+
+def _implied_input(first: l.Layer, input_size: Any) -> l.Input:
+    """The input that the first layer reads: ids, sequences, or vectors for a RepeatVector."""
+    if isinstance(first, l.Embedding):
+        return l.Input((None,), dtype="int32")
+    if input_size is None:
+        raise InvalidArgumentError(
+            "input_size= is missing: the number of features of a step (or begin with an Input)"
+        )
+    if isinstance(input_size, (tuple, list)):
+        return l.Input(tuple(input_size))
+    features = integer(input_size, "input_size")
+    return l.Input((features,) if isinstance(first, l.RepeatVector) else (None, features))
+
+
+Tensors = Union[l.Tensor, l.Input, Sequence[Union[l.Tensor, l.Input]]]
+
+
+def as_tensors(value: Tensors) -> List[l.Tensor]:
+    several = value if isinstance(value, (list, tuple)) else [value]
+    return [l.as_tensor(item) for item in several]
+
+
+def sort(inputs: Sequence[l.Tensor], outputs: Sequence[l.Tensor]) -> List[l.Tensor]:
+    """All tensors, each after those that it is made of; inputs first, in the order given."""
+    ordered: List[l.Tensor] = list(inputs)
+    known = set(inputs)
+    for output in outputs:
+        pending = [(output, False)]
+        while pending:
+            tensor, is_ready = pending.pop()
+            if tensor in known:
+                continue
+            if is_ready:
+                known.add(tensor)
+                ordered.append(tensor)
+                continue
+            if isinstance(tensor.layer, l.Input):
+                raise InvalidArgumentError(f"{tensor.layer!r} is used but is none of the inputs")
+            pending.append((tensor, True))
+            pending.extend((item, False) for item in reversed(tensor.inputs))
+    layers = [tensor.layer for tensor in ordered]
+    for index, layer in enumerate(layers):
+        if any(layer is other for other in layers[:index]):
+            raise UnsupportedModelError(f"{layer!r} is used twice: layers cannot be shared")
+    return ordered
+
+
+def build(
+    inputs: Sequence[l.Tensor],
+    outputs: Sequence[l.Tensor],
+    name: Optional[str],
+    dtype: int,
+    seed: int,
+) -> c.Handle:
+    """The network between inputs and outputs."""
+    builder = GraphBuilder(name)
+    ordered = sort(inputs, outputs)
+    builder.reserve(tensor.layer for tensor in ordered)
+    for tensor in ordered:
+        builder.add(tensor)
+    return builder.build(outputs, dtype, seed)

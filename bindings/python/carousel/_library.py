@@ -1,0 +1,596 @@
+"""libcarousel through ctypes: the only module that knows that there is C.
+
+Finds the library, checks its version, and binds every function of ``carousel.h`` once, with its
+argument types. A function that returns a status raises the exception of that status instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from ctypes import (
+    POINTER,
+    Structure,
+    byref,
+    c_char_p,
+    c_double,
+    c_int,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_uint64,
+    c_void_p,
+)
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Callable, List, Optional, Tuple
+
+from .errors import InvalidArgumentError, LibraryError, error_for_status
+
+#: The version of carousel.h that this module is written against.
+HEADER_VERSION = (1, 0, 0)
+
+FLOAT32, FLOAT64, INT32, INT64 = range(4)
+
+# --- the structs of carousel.h, in its order ---------------------------------------------------
+
+
+class Options(Structure):
+    """A struct that begins with its own size."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.struct_size = ctypes.sizeof(self)
+
+
+class Array(Structure):
+    _fields_ = [
+        ("data", c_void_p),
+        ("dtype", c_int),
+        ("rank", c_int32),
+        ("shape", c_int64 * 4),
+        ("strides", c_int64 * 4),
+    ]
+
+
+class LoadOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("format", c_char_p),
+        ("config_json", c_char_p),
+        ("largest_file", c_uint64),
+        ("allow_non_finite", c_int32),
+        ("dtype", c_int),
+    ]
+
+
+class WeightsOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("format", c_char_p),
+        ("prefix", c_char_p),
+        ("forget_bias", POINTER(c_double)),
+        ("forget_bias_count", c_size_t),
+        ("largest_file", c_uint64),
+        ("allow_non_finite", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class SaveOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("format", c_char_p),
+        ("prefix", c_char_p),
+        ("compression", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class NetworkInfo(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("name", c_char_p),
+        ("dtype", c_int),
+        ("is_stateful", c_int32),
+        ("input_count", c_size_t),
+        ("output_count", c_size_t),
+        ("layer_count", c_size_t),
+        ("state_count", c_size_t),
+        ("parameter_count", c_size_t),
+        ("weight_count", c_int64),
+    ]
+
+
+class SignalInfo(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("name", c_char_p),
+        ("is_ids", c_int32),
+        ("rank", c_int32),
+        ("shape", c_int64 * 4),
+        ("vocabulary", c_int64),
+    ]
+
+
+class LayerInfo(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("name", c_char_p),
+        ("kind", c_char_p),
+        ("is_trainable", c_int32),
+        ("rank", c_int32),
+        ("shape", c_int64 * 4),
+        ("weight_count", c_int64),
+    ]
+
+
+class StateInfo(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("layer_name", c_char_p),
+        ("layer", c_size_t),
+        ("name", c_char_p),
+        ("direction", c_int32),
+        ("reserved", c_int32),
+        ("width", c_int64),
+    ]
+
+
+class RunOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("lengths", c_void_p),
+        ("mask", c_void_p),
+        ("mask_batch_stride", c_int64),
+        ("mask_time_stride", c_int64),
+        ("padding", c_int),
+        ("time_major", c_int32),
+        ("initial_states", POINTER(Array)),
+        ("initial_state_count", c_size_t),
+        ("final_states", POINTER(Array)),
+        ("final_state_count", c_size_t),
+        ("threads", c_int32),
+        ("training", c_int32),
+        ("seed", c_uint64),
+    ]
+
+
+class StreamInfo(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("batch", c_int64),
+        ("input_count", c_int64),
+        ("output_count", c_int64),
+        ("state_size", c_size_t),
+    ]
+
+
+class Activation(Structure):
+    _fields_ = [
+        ("kind", c_int),
+        ("has_maximum", c_int32),
+        ("slope", c_double),
+        ("maximum", c_double),
+        ("threshold", c_double),
+        ("alpha", c_double),
+    ]
+
+
+class InputOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("features", c_int64),
+        ("time", c_int64),
+        ("is_ids", c_int32),
+        ("reserved", c_int32),
+        ("batch", c_int64),
+    ]
+
+
+class DenseOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("units", c_int64),
+        ("activation", Activation),
+        ("no_bias", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class EmbeddingOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("vocabulary", c_int64),
+        ("dimension", c_int64),
+        ("mask_zero", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class RecurrentOptions(Structure):
+    _fields_ = [
+        ("return_sequences", c_int32),
+        ("go_backwards", c_int32),
+        ("stateful", c_int32),
+        ("bidirectional", c_int),
+        ("padding", c_int),
+        ("learn_initial_state", c_int32),
+        ("dropout", c_double),
+        ("recurrent_dropout", c_double),
+    ]
+
+
+class SimpleRNNOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("units", c_int64),
+        ("recurrent", RecurrentOptions),
+        ("activation", Activation),
+        ("no_bias", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class LSTMOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("units", c_int64),
+        ("recurrent", RecurrentOptions),
+        ("activation", Activation),
+        ("output_activation", Activation),
+        ("recurrent_activation", Activation),
+        ("no_bias", c_int32),
+        ("no_input_gate", c_int32),
+        ("no_forget_gate", c_int32),
+        ("no_output_gate", c_int32),
+        ("couple_gates", c_int32),
+        ("peepholes", c_int32),
+        ("dense_peepholes", c_int32),
+        ("layer_norm", c_int32),
+        ("layer_norm_epsilon", c_double),
+        ("projection_size", c_int64),
+        ("projection_clip", c_double),
+        ("cell_clip", c_double),
+        ("gate_clip", c_double),
+        ("zoneout", c_double),
+        ("truncate_gates", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class GRUOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("units", c_int64),
+        ("recurrent", RecurrentOptions),
+        ("activation", Activation),
+        ("recurrent_activation", Activation),
+        ("no_bias", c_int32),
+        ("reset_before", c_int32),
+    ]
+
+
+class NormalizationOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("epsilon", c_double),
+        ("momentum", c_double),
+        ("no_scale", c_int32),
+        ("no_center", c_int32),
+        ("rms", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class Conv1DOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("filters", c_int64),
+        ("kernel_size", c_int64),
+        ("stride", c_int64),
+        ("dilation", c_int64),
+        ("groups", c_int64),
+        ("activation", Activation),
+        ("padding", c_int),
+        ("no_bias", c_int32),
+    ]
+
+
+class Pooling1DOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_int),
+        ("pad_to_same", c_int32),
+        ("pool_size", c_int64),
+        ("stride", c_int64),
+    ]
+
+
+class ParameterInfo(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("name", c_char_p),
+        ("layer", c_size_t),
+        ("dtype", c_int),
+        ("rank", c_int32),
+        ("shape", c_int64 * 4),
+        ("count", c_int64),
+        ("offset", c_int64),
+        ("data", c_void_p),
+        ("is_trainable", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class RecordOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("run", POINTER(RunOptions)),
+        ("gradient_flow", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+# --- the functions -----------------------------------------------------------------------------
+
+_handle = c_void_p
+_new_handle = POINTER(c_void_p)
+_arrays = POINTER(Array)
+_text = (c_void_p, c_size_t, POINTER(c_size_t))
+_builder = (_handle, c_char_p)
+
+#: Functions that return a status, with their argument types.
+_CHECKED = {
+    "carousel_build_info": _text,
+    "carousel_network_load": (c_char_p, POINTER(LoadOptions), _new_handle),
+    "carousel_network_load_weights": (_handle, c_char_p, POINTER(WeightsOptions)),
+    "carousel_network_save": (_handle, c_char_p, POINTER(SaveOptions)),
+    "carousel_inspect": (c_char_p, POINTER(LoadOptions), *_text),
+    "carousel_network_from_json": (c_char_p, c_int, c_uint64, _new_handle),
+    "carousel_network_to_json": (_handle, *_text),
+    "carousel_network_summary": (_handle, *_text),
+    "carousel_network_copy": (_handle, _new_handle),
+    "carousel_network_get_info": (_handle, POINTER(NetworkInfo)),
+    "carousel_network_get_input": (_handle, c_size_t, POINTER(SignalInfo)),
+    "carousel_network_get_output": (_handle, c_size_t, POINTER(SignalInfo)),
+    "carousel_network_get_layer": (_handle, c_size_t, POINTER(LayerInfo)),
+    "carousel_network_get_state": (_handle, c_size_t, POINTER(StateInfo)),
+    "carousel_network_run": (
+        *(_handle, _arrays, c_size_t, _arrays, c_size_t),
+        POINTER(RunOptions),
+    ),
+    "carousel_network_get_output_shape": (
+        *(_handle, c_size_t, c_int64, POINTER(c_int64), c_size_t),
+        _arrays,
+    ),
+    "carousel_network_reset_states": (_handle,),
+    "carousel_stream_create": (_handle, c_int64, _new_handle),
+    "carousel_stream_copy": (_handle, _new_handle),
+    "carousel_stream_get_info": (_handle, POINTER(StreamInfo)),
+    "carousel_stream_step": (_handle, c_void_p, c_void_p),
+    "carousel_stream_steps": (_handle, c_void_p, c_int64, c_void_p),
+    "carousel_stream_step_arrays": (_handle, _arrays, c_size_t, _arrays, c_size_t),
+    "carousel_stream_reset": (_handle,),
+    "carousel_stream_snapshot": (_handle, c_void_p, c_size_t),
+    "carousel_stream_restore": (_handle, c_void_p, c_size_t),
+    "carousel_stream_update_weights": (_handle,),
+    "carousel_builder_create": (c_char_p, _new_handle),
+    "carousel_builder_read": (_handle, POINTER(c_char_p), c_size_t),
+    "carousel_builder_distribute": (_handle,),
+    "carousel_builder_add_output": _builder,
+    "carousel_builder_freeze": _builder,
+    "carousel_builder_build": (_handle, c_int, c_uint64, _new_handle),
+    "carousel_builder_add_input": (*_builder, POINTER(InputOptions)),
+    "carousel_builder_add_dense": (*_builder, POINTER(DenseOptions)),
+    "carousel_builder_add_embedding": (*_builder, POINTER(EmbeddingOptions)),
+    "carousel_builder_add_simple_rnn": (*_builder, POINTER(SimpleRNNOptions)),
+    "carousel_builder_add_lstm": (*_builder, POINTER(LSTMOptions)),
+    "carousel_builder_add_gru": (*_builder, POINTER(GRUOptions)),
+    "carousel_builder_add_activation": (*_builder, POINTER(Activation)),
+    "carousel_builder_add_prelu": (*_builder, c_int32),
+    "carousel_builder_add_masking": (*_builder, c_double),
+    "carousel_builder_add_dropout": (*_builder, c_int, c_double),
+    "carousel_builder_add_batch_normalization": (*_builder, POINTER(NormalizationOptions)),
+    "carousel_builder_add_layer_normalization": (*_builder, POINTER(NormalizationOptions)),
+    "carousel_builder_add_conv1d": (*_builder, POINTER(Conv1DOptions)),
+    "carousel_builder_add_pooling1d": (*_builder, POINTER(Pooling1DOptions)),
+    "carousel_builder_add_global_pooling1d": (*_builder, c_int, c_int32),
+    "carousel_builder_add_flatten": _builder,
+    "carousel_builder_add_reshape": (*_builder, POINTER(c_int64), c_size_t),
+    "carousel_builder_add_permute": _builder,
+    "carousel_builder_add_repeat_vector": (*_builder, c_int64),
+    "carousel_builder_add_zero_padding1d": (*_builder, c_int64, c_int64),
+    "carousel_builder_add_up_sampling1d": (*_builder, c_int64),
+    "carousel_builder_add_merge": (*_builder, c_int),
+    "carousel_network_get_parameter": (_handle, c_size_t, POINTER(ParameterInfo)),
+    "carousel_network_find_parameter": (_handle, c_char_p, POINTER(ParameterInfo)),
+    "carousel_network_get_parameter_buffer": (_handle, POINTER(c_void_p), POINTER(c_size_t)),
+    "carousel_network_parameters_changed": (_handle,),
+    "carousel_network_initialize": (_handle, c_uint64),
+    "carousel_network_record": (
+        *(_handle, _arrays, c_size_t, POINTER(RecordOptions)),
+        _new_handle,
+    ),
+    "carousel_network_get_tape_size": (
+        *(_handle, c_int64, POINTER(c_int64), c_size_t),
+        POINTER(c_size_t),
+    ),
+    "carousel_tape_get_output": (_handle, c_size_t, _arrays),
+    "carousel_tape_get_final_state": (_handle, c_size_t, _arrays),
+    "carousel_tape_backward": (_handle, _arrays, c_size_t, _arrays, c_size_t),
+    "carousel_tape_get_parameter_gradients": (_handle, POINTER(c_void_p), POINTER(c_size_t)),
+    "carousel_tape_get_input_gradient": (_handle, c_size_t, _arrays),
+    "carousel_tape_get_initial_state_gradient": (_handle, c_size_t, _arrays),
+    "carousel_tape_get_trace_shape": (_handle, c_char_p, c_int, c_int32, _arrays),
+    "carousel_tape_get_trace": (_handle, c_char_p, c_int, c_int32, _arrays),
+    "carousel_set_instruction_set": (c_char_p,),
+    "carousel_set_threads": (c_int32,),
+}
+
+#: The others: result type, then argument types.
+_PLAIN = {
+    "carousel_last_error_message": (c_char_p,),
+    "carousel_status_name": (c_char_p, c_int),
+    "carousel_status_description": (c_char_p, c_int),
+    "carousel_version_number": (c_int32,),
+    "carousel_version_string": (c_char_p,),
+    "carousel_instruction_set": (c_char_p,),
+    "carousel_threads": (c_int32,),
+    "carousel_network_free": (None, _handle),
+    "carousel_stream_free": (None, _handle),
+    "carousel_builder_free": (None, _handle),
+    "carousel_tape_free": (None, _handle),
+}
+
+
+def file_names() -> Tuple[str, ...]:
+    """What the library is called on this system."""
+    if sys.platform == "darwin":
+        return ("libcarousel.dylib",)
+    if sys.platform == "win32":
+        return ("carousel.dll",)
+    return ("libcarousel.so", "libcarousel.so.1")
+
+
+def candidates() -> List[Path]:
+    """Where the library may be, best first: $CAROUSEL_LIBRARY alone if it is set; else the
+    package's own folder (a wheel), then the build folder of the checkout that holds this file."""
+    named = os.environ.get("CAROUSEL_LIBRARY")
+    if named:
+        path = Path(named)
+        return [path / name for name in file_names()] if path.is_dir() else [path]
+    package = Path(__file__).resolve().parent
+    folders = [package]
+    if len(package.parents) > 2:
+        folders.append(package.parents[2] / "build")
+    return [folder / name for folder in folders for name in file_names()]
+
+
+def _open() -> Tuple[ctypes.CDLL, Path]:
+    tried = []
+    for path in candidates():
+        if not path.exists():
+            tried.append(f"  {path}: not there")
+            continue
+        try:
+            return ctypes.CDLL(str(path)), path
+        except OSError as error:
+            tried.append(f"  {path}: {error}")
+    raise LibraryError(
+        "libcarousel was not found. Build it (cmake -S . -B build -G Ninja && cmake --build build) "
+        "or let $CAROUSEL_LIBRARY name it. Tried:\n" + "\n".join(tried)
+    )
+
+
+class Library:
+    """The bound functions, as attributes under their C names."""
+
+    path: Path
+
+    def __init__(self) -> None:
+        cdll, self.path = _open()
+        for name, (result, *arguments) in _PLAIN.items():
+            self._bind(cdll, name, result, arguments)
+        self._check_version()
+        for name, arguments in _CHECKED.items():
+            self._bind(cdll, name, c_int, list(arguments)).errcheck = self._raise
+
+    def __getattr__(self, name: str) -> Any:  # for type checkers: all attributes are functions
+        raise AttributeError(name)
+
+    def _bind(self, cdll: ctypes.CDLL, name: str, result: Any, arguments: List[Any]) -> Any:
+        try:
+            function = getattr(cdll, name)
+        except AttributeError:
+            raise LibraryError(
+                f"{self.path} has no function {name}: it is no libcarousel {HEADER_VERSION[0]}"
+            ) from None
+        function.restype = result
+        function.argtypes = arguments
+        setattr(self, name, function)
+        return function
+
+    def _check_version(self) -> None:
+        found = self.carousel_version_number()
+        major, minor, patch = HEADER_VERSION
+        if found // 10000 != major or found < major * 10000 + minor * 100 + patch:
+            raise LibraryError(
+                f"{self.path} is version {self.carousel_version_string().decode()}; "
+                f"this package needs {major}.{minor}.{patch} or a later {major}.x"
+            )
+
+    def _raise(self, status: int, function: Any, arguments: Any) -> int:
+        if status != 0:
+            message = (self.carousel_last_error_message() or b"").decode("utf-8", "replace")
+            raise error_for_status(status, message)
+        return status
+
+
+@lru_cache(maxsize=1)
+def library() -> Library:
+    """libcarousel, loaded on first use."""
+    return Library()
+
+
+# --- handles and text --------------------------------------------------------------------------
+
+
+class Handle:
+    """Owns an opaque pointer; frees it when nothing refers to it any more."""
+
+    __slots__ = ("__weakref__", "_as_parameter_", "_free", "_keeps")
+
+    def __init__(
+        self, pointer: Optional[int], free: Callable[[Any], Any], keeps: Any = None
+    ) -> None:
+        self._as_parameter_ = c_void_p(pointer)
+        self._free = free
+        self._keeps = keeps
+
+    def __del__(self) -> None:
+        # An __init__ that failed has left no attributes.
+        free, pointer = getattr(self, "_free", None), getattr(self, "_as_parameter_", None)
+        if free is not None and pointer:
+            free(pointer)
+
+
+def make(function: Any, free: Any, *arguments: Any, keeps: Any = None) -> Handle:
+    """Calls a function that stores a new handle through its last argument."""
+    pointer = c_void_p()
+    function(*arguments, byref(pointer))
+    return Handle(pointer.value, free, keeps)
+
+
+def read_text(function: Any, *arguments: Any) -> str:
+    """The text of a function that ends with (buffer, capacity, length)."""
+    length = c_size_t()
+    function(*arguments, None, 0, byref(length))
+    buffer = ctypes.create_string_buffer(length.value + 1)
+    function(*arguments, buffer, length.value + 1, byref(length))
+    return buffer.value.decode("utf-8", "replace")
+
+
+def encode(text: Optional[str], what: str) -> Optional[bytes]:
+    """A C string; None stays NULL."""
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"{what} must be a str, not {type(text).__name__}")
+    if "\0" in text:
+        raise InvalidArgumentError(f"{what} contains a NUL character: {text!r}")
+    return text.encode("utf-8")
+
+
+def encode_path(path: Any, what: str = "path") -> bytes:
+    """A path as the file system's bytes."""
+    try:
+        encoded = os.fsencode(path)
+    except TypeError:
+        raise InvalidArgumentError(
+            f"{what} must be a str or a path, not {type(path).__name__}"
+        ) from None
+    if b"\0" in encoded:
+        raise InvalidArgumentError(f"{what} contains a NUL character: {path!r}")
+    return encoded

@@ -1,0 +1,75 @@
+"""Loading networks, and looking into files."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from typing import Any, Dict, Optional
+
+from . import _arrays as arrays
+from . import _library as c
+from ._build import integer
+from .network import Network, Path
+
+__all__ = ["inspect", "load"]
+
+
+def _options(
+    format: Optional[str], config: Any, largest_file: int, allow_non_finite: bool, dtype: Any
+) -> c.LoadOptions:
+    if config is not None and not isinstance(config, str):
+        config = json.dumps(config)
+    return c.LoadOptions(
+        format=c.encode(format, "format"),
+        config_json=c.encode(config, "config"),
+        largest_file=integer(largest_file, "largest_file"),
+        allow_non_finite=bool(allow_non_finite),
+        dtype=arrays.dtype_code(dtype),
+    )
+
+
+def load(
+    path: Path,
+    config: Any = None,
+    format: Optional[str] = None,
+    *,
+    dtype: Any = "float32",
+    largest_file: int = 0,
+    allow_non_finite: bool = False,
+) -> Network:
+    """Loads a network with its architecture.
+
+    Args:
+        path: the file. Its layout is recognised by content, whatever its name.
+        config: for files of weights alone: what Keras's ``model.to_json()`` gave, as text or
+            as the dict that the text describes.
+        format: the layout, to be held to it.
+        dtype: ``"float64"`` for a network on the reference path.
+        largest_file: refuse files of more bytes; 0: no limit.
+        allow_non_finite: accept weights that are NaN or infinite.
+
+    Raises:
+        UnsupportedModelError: naming the layer that Carousel does not have.
+        FormatError: the file is damaged, of no known layout, or lacks its architecture.
+        FileError: the operating system refuses.
+    """
+    lib = c.library()
+    options = _options(format, config, largest_file, allow_non_finite, dtype)
+    handle = c.make(
+        lib.carousel_network_load,
+        lib.carousel_network_free,
+        c.encode_path(path),
+        ctypes.byref(options),
+    )
+    return Network._of(handle)
+
+
+def inspect(path: Path, config: Any = None, format: Optional[str] = None) -> Dict[str, Any]:
+    """What a file holds: layout, framework and version, layers, parameters, what would be ignored.
+
+    Works for files of weights alone, too.
+    """
+    options = _options(format, config, 0, True, "float32")
+    text = c.read_text(c.library().carousel_inspect, c.encode_path(path), ctypes.byref(options))
+    found: Dict[str, Any] = json.loads(text)
+    return found

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import carousel
 from carousel import layers
 
 
-def network_for(entry: Dict[str, Any], arch: Dict[str, Any], dtype: str) -> carousel.Network:
+def network_for(entry: dict[str, Any], arch: dict[str, Any], dtype: str) -> carousel.Network:
     """The network that a weights-only file of another framework belongs to."""
     build = {
         "torch-state-dict-h5": from_torch,
@@ -20,15 +20,15 @@ def network_for(entry: Dict[str, Any], arch: Dict[str, Any], dtype: str) -> caro
     return carousel.Network(stack, input_size=input_size, dtype=dtype)
 
 
-def forget_bias(arch: Dict[str, Any]) -> Optional[List[float]]:
+def forget_bias(arch: dict[str, Any]) -> list[float] | None:
     """What ``load_weights`` has to be told of a TF1 file: one value per cell."""
     if "cells" not in arch:
         return None
     return [cell.get("forget_bias", 1.0) for cell in arch["cells"]]
 
 
-def from_torch(arch: Dict[str, Any]) -> tuple[List[layers.Layer], Optional[int]]:
-    stack: List[layers.Layer] = []
+def from_torch(arch: dict[str, Any]) -> tuple[list[layers.Layer], int | None]:
+    stack: list[layers.Layer] = []
     modules = arch["modules"]
     for module in modules:
         kind, name = module["type"], module["name"]
@@ -43,10 +43,10 @@ def from_torch(arch: Dict[str, Any]) -> tuple[List[layers.Layer], Optional[int]]
     return stack, modules[0].get("input_size")
 
 
-def _torch_recurrent(module: Dict[str, Any], name: str, sequences: bool) -> List[layers.Layer]:
+def _torch_recurrent(module: dict[str, Any], name: str, sequences: bool) -> list[layers.Layer]:
     units, count = module["hidden_size"], module.get("num_layers", 1)
     use_bias = module.get("bias", True)
-    stack: List[layers.Layer] = []
+    stack: list[layers.Layer] = []
     for index in range(count):
         emits = sequences or index + 1 < count
         cell: layers.Layer
@@ -72,9 +72,9 @@ def _torch_recurrent(module: Dict[str, Any], name: str, sequences: bool) -> List
     return stack
 
 
-def from_chainer(arch: Dict[str, Any]) -> tuple[List[layers.Layer], Optional[int]]:
+def from_chainer(arch: dict[str, Any]) -> tuple[list[layers.Layer], int | None]:
     links = arch.get("chain") or [{"name": "lstm", **arch}]
-    stack: List[layers.Layer] = []
+    stack: list[layers.Layer] = []
     input_size = None
     for link in links:
         kind, name, args = link["link"], link["name"], link["args"]
@@ -101,8 +101,8 @@ def from_chainer(arch: Dict[str, Any]) -> tuple[List[layers.Layer], Optional[int
     return stack, input_size
 
 
-def from_tf1(arch: Dict[str, Any]) -> tuple[List[layers.Layer], Optional[int]]:
-    stack: List[layers.Layer] = []
+def from_tf1(arch: dict[str, Any]) -> tuple[list[layers.Layer], int | None]:
+    stack: list[layers.Layer] = []
     for index, cell in enumerate(arch["cells"]):
         lstm: layers.Layer = layers.LSTM(
             cell["units"],
@@ -121,7 +121,7 @@ def from_tf1(arch: Dict[str, Any]) -> tuple[List[layers.Layer], Optional[int]]:
     return stack, arch["input_size"]
 
 
-def from_onnx(arch: Dict[str, Any]) -> tuple[List[layers.Layer], Optional[int]]:
+def from_onnx(arch: dict[str, Any]) -> tuple[list[layers.Layer], int | None]:
     names = [name.lower() for name in arch["activations"]]
     lstm: layers.Layer = layers.LSTM(
         arch["hidden_size"],

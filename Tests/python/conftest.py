@@ -6,7 +6,7 @@ import collections
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -18,10 +18,10 @@ PACKAGE = REPOSITORY / "bindings" / "python"
 sys.path.insert(0, str(PACKAGE))
 sys.path.insert(0, str(HERE))
 
-_by_format: Dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+_by_format: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
 
 
-def manifest() -> List[Dict[str, Any]]:
+def manifest() -> list[dict[str, Any]]:
     return json.loads((FIXTURES / "manifest.json").read_text())["cases"]
 
 

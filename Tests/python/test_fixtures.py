@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import carousel
 import h5py
@@ -37,7 +37,7 @@ class Oracle:
             return array.transpose(2, 0, 1, 3).reshape(batch, time, directions * units)
         return array.swapaxes(0, 1)
 
-    def get(self, name: str) -> Optional[np.ndarray]:
+    def get(self, name: str) -> np.ndarray | None:
         return self.arrays.get(name)
 
     @property
@@ -50,7 +50,7 @@ class Oracle:
         arrays = [self.arrays[name] for name in names]
         return arrays[0] if len(arrays) == 1 or self.stateful_calls > 1 else arrays
 
-    def states(self, part: str) -> List[np.ndarray]:
+    def states(self, part: str) -> list[np.ndarray]:
         """``part`` is h or c: one array (batch, units) per layer and direction."""
         whole = self.get(f"{part}_n")
         if whole is not None:
@@ -59,7 +59,7 @@ class Oracle:
         return [self.arrays[name] for name in numbered]
 
 
-def load(entry: Dict[str, Any], dtype: str = "float32") -> carousel.Network:
+def load(entry: dict[str, Any], dtype: str = "float32") -> carousel.Network:
     path = FIXTURES / entry["file"]
     if entry["format"] in BARE:
         arch = json.loads((FIXTURES / entry["arch"]).read_text())
@@ -78,12 +78,12 @@ def load(entry: Dict[str, Any], dtype: str = "float32") -> carousel.Network:
     return carousel.load(path, dtype=dtype)
 
 
-def split_states(states: List[Tuple[np.ndarray, ...]], has_cell: bool) -> Dict[str, list]:
+def split_states(states: list[tuple[np.ndarray, ...]], has_cell: bool) -> dict[str, list]:
     flat = [array for layer in states for array in layer]
     return {"h": flat[::2], "c": flat[1::2]} if has_cell else {"h": flat, "c": []}
 
 
-def initial_state(oracle: Oracle, net: carousel.Network) -> Optional[list]:
+def initial_state(oracle: Oracle, net: carousel.Network) -> list | None:
     """The oracle's h_0 and c_0 (layer and direction, batch, units) in the shape of our states."""
     h, c = oracle.get("h_0"), oracle.get("c_0")
     if h is None:
@@ -97,13 +97,13 @@ def initial_state(oracle: Oracle, net: carousel.Network) -> Optional[list]:
     return states
 
 
-def check(entry: Dict[str, Any], net: carousel.Network, oracle: Oracle, suffix: str = "") -> None:
+def check(entry: dict[str, Any], net: carousel.Network, oracle: Oracle, suffix: str = "") -> None:
     limits = entry["tolerance"]
     if suffix:  # a float64 engine on float32 weights: only the summation order differs
         limits = {"atol": 1e-6, "rtol": 1e-6}
     has_cell = bool(oracle.states("c"))
 
-    def same(got: np.ndarray, name: str, wanted: Optional[np.ndarray] = None) -> None:
+    def same(got: np.ndarray, name: str, wanted: np.ndarray | None = None) -> None:
         wanted = oracle.arrays[name + suffix] if wanted is None else wanted
         assert got.shape == wanted.shape
         np.testing.assert_allclose(got, wanted, err_msg=name, **limits)
@@ -129,7 +129,7 @@ def check(entry: Dict[str, Any], net: carousel.Network, oracle: Oracle, suffix: 
 
 
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry["file"])
-def test_fixture(entry: Dict[str, Any], record_property: Any) -> None:
+def test_fixture(entry: dict[str, Any], record_property: Any) -> None:
     record_property("format", entry["format"])
     if entry["expect"] == "error":
         with pytest.raises(carousel.Error) as caught:
@@ -147,7 +147,7 @@ def test_fixture(entry: Dict[str, Any], record_property: Any) -> None:
         check(entry, net, Oracle(FIXTURES / entry["io"]))
 
 
-def check_refusal(entry: Dict[str, Any], message: str) -> None:
+def check_refusal(entry: dict[str, Any], message: str) -> None:
     """A refusal says what it is about."""
     assert len(message) > 20
     for feature, word in {
@@ -168,7 +168,7 @@ WITH_FLOAT64 = [
 
 
 @pytest.mark.parametrize("entry", WITH_FLOAT64, ids=lambda entry: entry["file"])
-def test_fixture_in_float64(entry: Dict[str, Any]) -> None:
+def test_fixture_in_float64(entry: dict[str, Any]) -> None:
     """The same weights on the reference path give what the framework gives in float64."""
     oracle = Oracle(FIXTURES / entry["io"])
     if oracle.get("output64") is None:

@@ -17,7 +17,7 @@ The arithmetic is done by libcarousel, which is loaded when it is first needed.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any
 
 from . import layers
 from .errors import *  # noqa: F403
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'carousel' has no attribute '{name}'")
 
 
-def __dir__() -> List[str]:
+def __dir__() -> list[str]:
     return sorted({*__all__, *_MODULES, "__version__"})
 
 

@@ -4,7 +4,8 @@ that the library can read where it lies."""
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,7 @@ class _Memory:
         }
 
 
-def view(address: int, byte_count: int, dtype: np.dtype, owner: Handle) -> Tuple[np.ndarray, Any]:
+def view(address: int, byte_count: int, dtype: np.dtype, owner: Handle) -> tuple[np.ndarray, Any]:
     """Writable memory of the library as a flat array, which keeps ``owner`` alive. Also gives the
     object that lives exactly as long as any view of the array."""
     memory = _Memory(address, byte_count // dtype.itemsize, dtype, owner)

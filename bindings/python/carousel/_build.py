@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable, Union
 
 from . import _library as c
-from . import layers as l
+from . import layers
 from ._arrays import int64_array, text_array
 from .errors import InvalidArgumentError, UnsupportedModelError
 
@@ -43,7 +44,7 @@ def nonzero(value: Any, what: str) -> float:
 
 
 _LINEAR, _HARD, _RELU, _ELU = 1, 4, 6, 7
-_ACTIVATIONS: Dict[str, Tuple[int, Dict[str, float]]] = {
+_ACTIVATIONS: dict[str, tuple[int, dict[str, float]]] = {
     "linear": (_LINEAR, {}),
     "tanh": (2, {}),
     "sigmoid": (3, {}),
@@ -75,13 +76,13 @@ def activation(value: Any) -> c.Activation:
             known = ", ".join(_ACTIVATIONS)
             raise UnsupportedModelError(f"unknown activation '{value}'; known are {known}")
         return c.Activation(kind=found[0], **found[1])
-    if isinstance(value, l.Activation):
+    if isinstance(value, layers.Activation):
         return activation(value.activation)
-    if isinstance(value, l.Softmax):
+    if isinstance(value, layers.Softmax):
         return activation("softmax")
-    if isinstance(value, l.LeakyReLU):
+    if isinstance(value, layers.LeakyReLU):
         return c.Activation(kind=_RELU, slope=real(value.negative_slope, "negative_slope"))
-    if isinstance(value, l.ReLU):
+    if isinstance(value, layers.ReLU):
         return c.Activation(
             kind=_RELU,
             has_maximum=value.max_value is not None,
@@ -89,7 +90,7 @@ def activation(value: Any) -> c.Activation:
             slope=real(value.negative_slope, "negative_slope"),
             threshold=real(value.threshold, "threshold"),
         )
-    if isinstance(value, l.ELU):
+    if isinstance(value, layers.ELU):
         alpha = real(value.alpha, "alpha")
         return c.Activation(kind=_ELU, alpha=alpha) if alpha else c.Activation(kind=_RELU)
     raise InvalidArgumentError(
@@ -97,7 +98,7 @@ def activation(value: Any) -> c.Activation:
     )
 
 
-def choice(value: Any, what: str, choices: Dict[str, int]) -> int:
+def choice(value: Any, what: str, choices: dict[str, int]) -> int:
     """The number of a word."""
     if value not in choices:
         raise InvalidArgumentError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
@@ -113,7 +114,7 @@ _PADDING_HOLD, _PADDING_ZERO = 1, 2
 # --- one function for each kind of layer -------------------------------------------------------
 
 Adder = Callable[..., None]
-_ADDERS: Dict[type, Adder] = {}
+_ADDERS: dict[type, Adder] = {}
 
 
 def _adds(*kinds: type) -> Callable[[Adder], Adder]:
@@ -127,7 +128,7 @@ def _adds(*kinds: type) -> Callable[[Adder], Adder]:
     return register
 
 
-def _recurrent(layer: Any, merge_mode: Optional[str]) -> c.RecurrentOptions:
+def _recurrent(layer: Any, merge_mode: str | None) -> c.RecurrentOptions:
     return c.RecurrentOptions(
         return_sequences=bool(layer.return_sequences),
         go_backwards=bool(layer.go_backwards),
@@ -140,7 +141,7 @@ def _recurrent(layer: Any, merge_mode: Optional[str]) -> c.RecurrentOptions:
     )
 
 
-def _peepholes(value: Any) -> Tuple[int, bool]:
+def _peepholes(value: Any) -> tuple[int, bool]:
     """The bits of ``peepholes=``, and whether they are whole matrices."""
     if value == "dense":
         return 7, True
@@ -155,23 +156,23 @@ def _peepholes(value: Any) -> Tuple[int, bool]:
     return bits or (7 if dense else 0), dense
 
 
-@_adds(l.SimpleRNN, l.LSTM, l.GRU)
+@_adds(layers.SimpleRNN, layers.LSTM, layers.GRU)
 def _add_recurrent(
-    builder: GraphBuilder, name: bytes, layer: Any, merge_mode: Optional[str] = None
+    builder: GraphBuilder, name: bytes, layer: Any, merge_mode: str | None = None
 ) -> None:
     options: Any
-    common: Dict[str, Any] = {
+    common: dict[str, Any] = {
         "units": integer(layer.units, "units"),
         "recurrent": _recurrent(layer, merge_mode),
         "activation": activation(layer.activation),
         "no_bias": not layer.use_bias,
     }
-    if isinstance(layer, l.SimpleRNN):
+    if isinstance(layer, layers.SimpleRNN):
         options = c.SimpleRNNOptions(**common)
         builder.call("add_simple_rnn", name, options)
         return
     common["recurrent_activation"] = activation(layer.recurrent_activation)
-    if isinstance(layer, l.GRU):
+    if isinstance(layer, layers.GRU):
         options = c.GRUOptions(**common, reset_before=not layer.reset_after)
         builder.call("add_gru", name, options)
         return
@@ -197,15 +198,17 @@ def _add_recurrent(
     builder.call("add_lstm", name, options)
 
 
-@_adds(l.Bidirectional)
-def _add_bidirectional(builder: GraphBuilder, name: bytes, layer: l.Bidirectional) -> None:
-    if not isinstance(layer.layer, (l.SimpleRNN, l.LSTM, l.GRU)):
+@_adds(layers.Bidirectional)
+def _add_bidirectional(builder: GraphBuilder, name: bytes, layer: layers.Bidirectional) -> None:
+    if not isinstance(layer.layer, (layers.SimpleRNN, layers.LSTM, layers.GRU)):
         raise InvalidArgumentError(f"Bidirectional takes a recurrent layer, not {layer.layer!r}")
     _add_recurrent(builder, name, layer.layer, layer.merge_mode)
 
 
-@_adds(l.TimeDistributed)
-def _add_time_distributed(builder: GraphBuilder, name: bytes, layer: l.TimeDistributed) -> None:
+@_adds(layers.TimeDistributed)
+def _add_time_distributed(
+    builder: GraphBuilder, name: bytes, layer: layers.TimeDistributed
+) -> None:
     add = _ADDERS.get(type(layer.layer))
     if add is None:
         raise InvalidArgumentError(f"TimeDistributed takes a layer, not {layer.layer!r}")
@@ -213,8 +216,8 @@ def _add_time_distributed(builder: GraphBuilder, name: bytes, layer: l.TimeDistr
     add(builder, name, layer.layer)
 
 
-@_adds(l.Input)
-def _add_input(builder: GraphBuilder, name: bytes, layer: l.Input) -> None:
+@_adds(layers.Input)
+def _add_input(builder: GraphBuilder, name: bytes, layer: layers.Input) -> None:
     shape = layer.shape
     rank = 1 if layer.takes_ids else 2
     if not 1 <= len(shape) <= rank:
@@ -230,8 +233,8 @@ def _add_input(builder: GraphBuilder, name: bytes, layer: l.Input) -> None:
     builder.call("add_input", name, options)
 
 
-@_adds(l.Dense)
-def _add_dense(builder: GraphBuilder, name: bytes, layer: l.Dense) -> None:
+@_adds(layers.Dense)
+def _add_dense(builder: GraphBuilder, name: bytes, layer: layers.Dense) -> None:
     options = c.DenseOptions(
         units=integer(layer.units, "units"),
         activation=activation(layer.activation),
@@ -240,8 +243,8 @@ def _add_dense(builder: GraphBuilder, name: bytes, layer: l.Dense) -> None:
     builder.call("add_dense", name, options)
 
 
-@_adds(l.Embedding)
-def _add_embedding(builder: GraphBuilder, name: bytes, layer: l.Embedding) -> None:
+@_adds(layers.Embedding)
+def _add_embedding(builder: GraphBuilder, name: bytes, layer: layers.Embedding) -> None:
     options = c.EmbeddingOptions(
         vocabulary=integer(layer.input_dim, "input_dim"),
         dimension=integer(layer.output_dim, "output_dim"),
@@ -250,8 +253,8 @@ def _add_embedding(builder: GraphBuilder, name: bytes, layer: l.Embedding) -> No
     builder.call("add_embedding", name, options)
 
 
-@_adds(l.Conv1D)
-def _add_conv1d(builder: GraphBuilder, name: bytes, layer: l.Conv1D) -> None:
+@_adds(layers.Conv1D)
+def _add_conv1d(builder: GraphBuilder, name: bytes, layer: layers.Conv1D) -> None:
     options = c.Conv1DOptions(
         filters=integer(layer.filters, "filters"),
         kernel_size=_single(layer.kernel_size, "kernel_size"),
@@ -271,10 +274,10 @@ def _single(value: Any, what: str) -> int:
     return integer(value[0] if is_tuple else value, what)
 
 
-@_adds(l.MaxPooling1D, l.AveragePooling1D)
+@_adds(layers.MaxPooling1D, layers.AveragePooling1D)
 def _add_pooling(builder: GraphBuilder, name: bytes, layer: Any) -> None:
     options = c.Pooling1DOptions(
-        kind=int(isinstance(layer, l.AveragePooling1D)),
+        kind=int(isinstance(layer, layers.AveragePooling1D)),
         pad_to_same=choice(layer.padding, "padding", {"valid": 0, "same": 1}),
         pool_size=_single(layer.pool_size, "pool_size"),
         stride=0 if layer.strides is None else _single(layer.strides, "strides"),
@@ -282,50 +285,50 @@ def _add_pooling(builder: GraphBuilder, name: bytes, layer: Any) -> None:
     builder.call("add_pooling1d", name, options)
 
 
-@_adds(l.GlobalMaxPooling1D, l.GlobalAveragePooling1D)
+@_adds(layers.GlobalMaxPooling1D, layers.GlobalAveragePooling1D)
 def _add_global_pooling(builder: GraphBuilder, name: bytes, layer: Any) -> None:
-    kind = int(isinstance(layer, l.GlobalAveragePooling1D))
+    kind = int(isinstance(layer, layers.GlobalAveragePooling1D))
     builder.call("add_global_pooling1d", name, kind, bool(layer.keepdims))
 
 
-@_adds(l.BatchNormalization, l.LayerNormalization)
+@_adds(layers.BatchNormalization, layers.LayerNormalization)
 def _add_normalization(builder: GraphBuilder, name: bytes, layer: Any) -> None:
     options = c.NormalizationOptions(
         epsilon=nonzero(layer.epsilon, "epsilon"),
         no_scale=not layer.scale,
         no_center=not layer.center,
     )
-    if isinstance(layer, l.BatchNormalization):
+    if isinstance(layer, layers.BatchNormalization):
         options.momentum = nonzero(layer.momentum, "momentum")
         builder.call("add_batch_normalization", name, options)
     else:
         builder.call("add_layer_normalization", name, options)
 
 
-@_adds(l.Activation, l.ReLU, l.LeakyReLU, l.ELU, l.Softmax)
+@_adds(layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Softmax)
 def _add_activation(builder: GraphBuilder, name: bytes, layer: Any) -> None:
     builder.call("add_activation", name, activation(layer))
 
 
-@_adds(l.PReLU)
-def _add_prelu(builder: GraphBuilder, name: bytes, layer: l.PReLU) -> None:
+@_adds(layers.PReLU)
+def _add_prelu(builder: GraphBuilder, name: bytes, layer: layers.PReLU) -> None:
     axes = list(layer.shared_axes or ())
     if axes not in ([], [1]):
         raise UnsupportedModelError(f"PReLU can share its slopes in time, (1,), not over {axes}")
     builder.call("add_prelu", name, bool(axes))
 
 
-@_adds(l.Masking)
-def _add_masking(builder: GraphBuilder, name: bytes, layer: l.Masking) -> None:
+@_adds(layers.Masking)
+def _add_masking(builder: GraphBuilder, name: bytes, layer: layers.Masking) -> None:
     builder.call("add_masking", name, real(layer.mask_value, "mask_value"))
 
 
 _DROPOUTS = {
-    l.Dropout: (0, "rate"),
-    l.SpatialDropout1D: (1, "rate"),
-    l.GaussianDropout: (2, "rate"),
-    l.GaussianNoise: (3, "stddev"),
-    l.AlphaDropout: (4, "rate"),
+    layers.Dropout: (0, "rate"),
+    layers.SpatialDropout1D: (1, "rate"),
+    layers.GaussianDropout: (2, "rate"),
+    layers.GaussianNoise: (3, "stddev"),
+    layers.AlphaDropout: (4, "rate"),
 }
 
 
@@ -335,21 +338,21 @@ def _add_dropout(builder: GraphBuilder, name: bytes, layer: Any) -> None:
     builder.call("add_dropout", name, kind, real(getattr(layer, field), field))
 
 
-@_adds(l.Flatten)
-def _add_flatten(builder: GraphBuilder, name: bytes, layer: l.Flatten) -> None:
+@_adds(layers.Flatten)
+def _add_flatten(builder: GraphBuilder, name: bytes, layer: layers.Flatten) -> None:
     builder.call("add_flatten", name)
 
 
-@_adds(l.Reshape)
-def _add_reshape(builder: GraphBuilder, name: bytes, layer: l.Reshape) -> None:
+@_adds(layers.Reshape)
+def _add_reshape(builder: GraphBuilder, name: bytes, layer: layers.Reshape) -> None:
     target = layer.target_shape
     shape = target if isinstance(target, (tuple, list)) else (target,)
     extents = [integer(extent, "target_shape") for extent in shape]
     builder.call("add_reshape", name, int64_array(extents), len(extents))
 
 
-@_adds(l.Permute)
-def _add_permute(builder: GraphBuilder, name: bytes, layer: l.Permute) -> None:
+@_adds(layers.Permute)
+def _add_permute(builder: GraphBuilder, name: bytes, layer: layers.Permute) -> None:
     if tuple(layer.dims) != (2, 1):
         raise UnsupportedModelError(
             f"Permute exchanges time and features, dims (2, 1), not {layer.dims}"
@@ -357,24 +360,32 @@ def _add_permute(builder: GraphBuilder, name: bytes, layer: l.Permute) -> None:
     builder.call("add_permute", name)
 
 
-@_adds(l.RepeatVector)
-def _add_repeat_vector(builder: GraphBuilder, name: bytes, layer: l.RepeatVector) -> None:
+@_adds(layers.RepeatVector)
+def _add_repeat_vector(builder: GraphBuilder, name: bytes, layer: layers.RepeatVector) -> None:
     builder.call("add_repeat_vector", name, integer(layer.n, "n"))
 
 
-@_adds(l.ZeroPadding1D)
-def _add_zero_padding(builder: GraphBuilder, name: bytes, layer: l.ZeroPadding1D) -> None:
+@_adds(layers.ZeroPadding1D)
+def _add_zero_padding(builder: GraphBuilder, name: bytes, layer: layers.ZeroPadding1D) -> None:
     padding = layer.padding
     left, right = padding if isinstance(padding, (tuple, list)) else (padding, padding)
     builder.call("add_zero_padding1d", name, integer(left, "padding"), integer(right, "padding"))
 
 
-@_adds(l.UpSampling1D)
-def _add_up_sampling(builder: GraphBuilder, name: bytes, layer: l.UpSampling1D) -> None:
+@_adds(layers.UpSampling1D)
+def _add_up_sampling(builder: GraphBuilder, name: bytes, layer: layers.UpSampling1D) -> None:
     builder.call("add_up_sampling1d", name, integer(layer.size, "size"))
 
 
-_MERGES = (l.Concatenate, l.Add, l.Subtract, l.Multiply, l.Average, l.Maximum, l.Minimum)
+_MERGES = (
+    layers.Concatenate,
+    layers.Add,
+    layers.Subtract,
+    layers.Multiply,
+    layers.Average,
+    layers.Maximum,
+    layers.Minimum,
+)
 
 
 @_adds(*_MERGES)
@@ -388,22 +399,22 @@ def _add_merge(builder: GraphBuilder, name: bytes, layer: Any) -> None:
 class GraphBuilder:
     """The C builder, with names for layers that have none."""
 
-    def __init__(self, name: Optional[str]) -> None:
+    def __init__(self, name: str | None) -> None:
         lib = c.library()
         self.handle = c.make(
             lib.carousel_builder_create, lib.carousel_builder_free, c.encode(name, "name")
         )
-        self.names: Dict[l.Tensor, bytes] = {}
-        self._taken: Set[str] = set()
+        self.names: dict[layers.Tensor, bytes] = {}
+        self._taken: set[str] = set()
 
     def call(self, function: str, *arguments: Any) -> None:
         getattr(c.library(), f"carousel_builder_{function}")(self.handle, *arguments)
 
-    def reserve(self, layers: Iterable[l.Layer]) -> None:
+    def reserve(self, tensors: Iterable[layers.Tensor]) -> None:
         """Keeps the names that are given from being made up for others."""
-        self._taken.update(layer.name for layer in layers if layer.name)
+        self._taken.update(one.layer.name for one in tensors if one.layer.name)
 
-    def name_of(self, layer: l.Layer) -> str:
+    def name_of(self, layer: layers.Layer) -> str:
         """The layer's own name, or one like ``lstm``, ``lstm_1``."""
         if layer.name is not None:
             return layer.name
@@ -415,7 +426,7 @@ class GraphBuilder:
         self._taken.add(name)
         return name
 
-    def add(self, tensor: l.Tensor) -> None:
+    def add(self, tensor: layers.Tensor) -> None:
         layer = tensor.layer
         add = _ADDERS.get(type(layer))
         if add is None:
@@ -436,7 +447,7 @@ class GraphBuilder:
             raise type(error)(f"layer '{text}': {error.message}") from None
         self.names[tensor] = name
 
-    def build(self, outputs: Sequence[l.Tensor], dtype: int, seed: int) -> c.Handle:
+    def build(self, outputs: Sequence[layers.Tensor], dtype: int, seed: int) -> c.Handle:
         lib = c.library()
         for tensor in outputs:
             self.call("add_output", self.names[tensor])
@@ -451,15 +462,17 @@ def _snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", spread).lower()
 
 
-def chain(stack: Sequence[l.Layer], input_size: Any) -> Tuple[List[l.Tensor], List[l.Tensor]]:
+def chain(
+    stack: Sequence[layers.Layer], input_size: Any
+) -> tuple[list[layers.Tensor], list[layers.Tensor]]:
     """Inputs and outputs of layers that feed each other in turn."""
     if not stack:
         raise InvalidArgumentError("a network needs at least one layer")
     for layer in stack:
-        if not isinstance(layer, l.Layer):
+        if not isinstance(layer, layers.Layer):
             raise InvalidArgumentError(f"a network is made of layers, not of {layer!r}")
     first, rest = stack[0], stack[1:]
-    if not isinstance(first, l.Input):
+    if not isinstance(first, layers.Input):
         first, rest = _implied_input(first, input_size), stack
     elif input_size is not None:
         raise InvalidArgumentError("give either an Input layer or input_size, not both")
@@ -469,31 +482,31 @@ def chain(stack: Sequence[l.Layer], input_size: Any) -> Tuple[List[l.Tensor], Li
     return [start], [tensor]
 
 
-def _implied_input(first: l.Layer, input_size: Any) -> l.Input:
+def _implied_input(first: layers.Layer, input_size: Any) -> layers.Input:
     """The input that the first layer reads: ids, sequences, or vectors for a RepeatVector."""
-    if isinstance(first, l.Embedding):
-        return l.Input((None,), dtype="int32")
+    if isinstance(first, layers.Embedding):
+        return layers.Input((None,), dtype="int32")
     if input_size is None:
         raise InvalidArgumentError(
             "input_size= is missing: the number of features of a step (or begin with an Input)"
         )
     if isinstance(input_size, (tuple, list)):
-        return l.Input(tuple(input_size))
+        return layers.Input(tuple(input_size))
     features = integer(input_size, "input_size")
-    return l.Input((features,) if isinstance(first, l.RepeatVector) else (None, features))
+    return layers.Input((features,) if isinstance(first, layers.RepeatVector) else (None, features))
 
 
-Tensors = Union[l.Tensor, l.Input, Sequence[Union[l.Tensor, l.Input]]]
+Tensors = Union[layers.Tensor, layers.Input, Sequence[Union[layers.Tensor, layers.Input]]]
 
 
-def as_tensors(value: Tensors) -> List[l.Tensor]:
+def as_tensors(value: Tensors) -> list[layers.Tensor]:
     several = value if isinstance(value, (list, tuple)) else [value]
-    return [l.as_tensor(item) for item in several]
+    return [layers.as_tensor(item) for item in several]
 
 
-def sort(inputs: Sequence[l.Tensor], outputs: Sequence[l.Tensor]) -> List[l.Tensor]:
+def sort(inputs: Sequence[layers.Tensor], outputs: Sequence[layers.Tensor]) -> list[layers.Tensor]:
     """All tensors, each after those that it is made of; inputs first, in the order given."""
-    ordered: List[l.Tensor] = list(inputs)
+    ordered: list[layers.Tensor] = list(inputs)
     known = set(inputs)
     for output in outputs:
         pending = [(output, False)]
@@ -505,28 +518,29 @@ def sort(inputs: Sequence[l.Tensor], outputs: Sequence[l.Tensor]) -> List[l.Tens
                 known.add(tensor)
                 ordered.append(tensor)
                 continue
-            if isinstance(tensor.layer, l.Input):
+            if isinstance(tensor.layer, layers.Input):
                 raise InvalidArgumentError(f"{tensor.layer!r} is used but is none of the inputs")
             pending.append((tensor, True))
             pending.extend((item, False) for item in reversed(tensor.inputs))
-    layers = [tensor.layer for tensor in ordered]
-    for index, layer in enumerate(layers):
-        if any(layer is other for other in layers[:index]):
-            raise UnsupportedModelError(f"{layer!r} is used twice: layers cannot be shared")
+    seen: set[int] = set()
+    for tensor in ordered:
+        if id(tensor.layer) in seen:
+            raise UnsupportedModelError(f"{tensor.layer!r} is used twice: layers cannot be shared")
+        seen.add(id(tensor.layer))
     return ordered
 
 
 def build(
-    inputs: Sequence[l.Tensor],
-    outputs: Sequence[l.Tensor],
-    name: Optional[str],
+    inputs: Sequence[layers.Tensor],
+    outputs: Sequence[layers.Tensor],
+    name: str | None,
     dtype: int,
     seed: int,
 ) -> c.Handle:
     """The network between inputs and outputs."""
     builder = GraphBuilder(name)
     ordered = sort(inputs, outputs)
-    builder.reserve(tensor.layer for tensor in ordered)
+    builder.reserve(ordered)
     for tensor in ordered:
         builder.add(tensor)
     return builder.build(outputs, dtype, seed)

@@ -24,7 +24,7 @@ from ctypes import (
 )
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable
 
 from .errors import InvalidArgumentError, LibraryError, error_for_status
 
@@ -342,7 +342,7 @@ _text = (c_void_p, c_size_t, POINTER(c_size_t))
 _builder = (_handle, c_char_p)
 
 #: Functions that return a status, with their argument types.
-_CHECKED = {
+_CHECKED: dict[str, tuple[Any, ...]] = {
     "carousel_build_info": _text,
     "carousel_network_load": (c_char_p, POINTER(LoadOptions), _new_handle),
     "carousel_network_load_weights": (_handle, c_char_p, POINTER(WeightsOptions)),
@@ -430,7 +430,7 @@ _CHECKED = {
 }
 
 #: The others: result type, then argument types.
-_PLAIN = {
+_PLAIN: dict[str, tuple[Any, ...]] = {
     "carousel_last_error_message": (c_char_p,),
     "carousel_status_name": (c_char_p, c_int),
     "carousel_status_description": (c_char_p, c_int),
@@ -445,7 +445,7 @@ _PLAIN = {
 }
 
 
-def file_names() -> Tuple[str, ...]:
+def file_names() -> tuple[str, ...]:
     """What the library is called on this system."""
     if sys.platform == "darwin":
         return ("libcarousel.dylib",)
@@ -454,7 +454,7 @@ def file_names() -> Tuple[str, ...]:
     return ("libcarousel.so", "libcarousel.so.1")
 
 
-def candidates() -> List[Path]:
+def candidates() -> list[Path]:
     """Where the library may be, best first: $CAROUSEL_LIBRARY alone if it is set; else the
     package's own folder (a wheel), then the build folder of the checkout that holds this file."""
     named = os.environ.get("CAROUSEL_LIBRARY")
@@ -468,7 +468,7 @@ def candidates() -> List[Path]:
     return [folder / name for folder in folders for name in file_names()]
 
 
-def _open() -> Tuple[ctypes.CDLL, Path]:
+def _open() -> tuple[ctypes.CDLL, Path]:
     tried = []
     for path in candidates():
         if not path.exists():
@@ -494,13 +494,13 @@ class Library:
         for name, (result, *arguments) in _PLAIN.items():
             self._bind(cdll, name, result, arguments)
         self._check_version()
-        for name, arguments in _CHECKED.items():
-            self._bind(cdll, name, c_int, list(arguments)).errcheck = self._raise
+        for name, expected in _CHECKED.items():
+            self._bind(cdll, name, c_int, list(expected)).errcheck = self._raise
 
     def __getattr__(self, name: str) -> Any:  # for type checkers: all attributes are functions
         raise AttributeError(name)
 
-    def _bind(self, cdll: ctypes.CDLL, name: str, result: Any, arguments: List[Any]) -> Any:
+    def _bind(self, cdll: ctypes.CDLL, name: str, result: Any, arguments: list[Any]) -> Any:
         try:
             function = getattr(cdll, name)
         except AttributeError:
@@ -542,9 +542,7 @@ class Handle:
 
     __slots__ = ("__weakref__", "_as_parameter_", "_free", "_keeps")
 
-    def __init__(
-        self, pointer: Optional[int], free: Callable[[Any], Any], keeps: Any = None
-    ) -> None:
+    def __init__(self, pointer: int | None, free: Callable[[Any], Any], keeps: Any = None) -> None:
         self._as_parameter_ = c_void_p(pointer)
         self._free = free
         self._keeps = keeps
@@ -572,7 +570,7 @@ def read_text(function: Any, *arguments: Any) -> str:
     return buffer.value.decode("utf-8", "replace")
 
 
-def encode(text: Optional[str], what: str) -> Optional[bytes]:
+def encode(text: str | None, what: str) -> bytes | None:
     """A C string; None stays NULL."""
     if text is None:
         return None

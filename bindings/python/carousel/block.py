@@ -8,7 +8,7 @@ nothing is run again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Line:
     """One line: the value that flows forward and the derivative that flows back."""
 
     forward: float
-    backward: Optional[float] = None
+    backward: float | None = None
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Block:
     output_activation: str
     recurrent_activation: str
     coupled: bool
-    lines: Dict[str, Line] = field(default_factory=dict)
+    lines: dict[str, Line] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Line:
         return self.lines[name]
@@ -44,7 +44,7 @@ class Block:
         return name in self.lines
 
 
-def pick_layer(trace: Trace, layer: Optional[str]) -> LayerTrace:
+def pick_layer(trace: Trace, layer: str | None) -> LayerTrace:
     """The named layer, or the first LSTM."""
     if layer is not None:
         if layer not in trace:
@@ -60,7 +60,7 @@ def pick_layer(trace: Trace, layer: Optional[str]) -> LayerTrace:
 
 
 def block_values(
-    trace: Trace, t: int, layer: Optional[str] = None, unit: int = 0, batch: int = 0
+    trace: Trace, t: int, layer: str | None = None, unit: int = 0, batch: int = 0
 ) -> Block:
     """The block of one unit at step ``t`` (of the input, from 0; negative: from the end)."""
     one = pick_layer(trace, layer)
@@ -83,7 +83,7 @@ class _Reader:
         #: The step that the layer did before this one.
         self.before = t + 1 if one.walks_back else t - 1
 
-    def at(self, name: str) -> Optional[float]:
+    def at(self, name: str) -> float | None:
         array = getattr(self.one, name)
         return None if array is None else float(array[self.batch, self.t, self.unit])
 
@@ -91,12 +91,14 @@ class _Reader:
         """h or c as the layer found it when it came to this step."""
         sequence = self.one.require(name)
         if 0 <= self.before < sequence.shape[1]:
-            return sequence[self.batch, self.before]
-        return getattr(self.one, f"initial_{name}")[self.batch]
+            state: np.ndarray = sequence[self.batch, self.before]
+        else:
+            state = self.one.require(f"initial_{name}")[self.batch]
+        return state
 
     def read(self) -> Block:
         one = self.one
-        options: Dict[str, Any] = one.options
+        options: dict[str, Any] = one.options
         block = Block(
             title=(
                 f"{one.name}: unit {self.unit}, step {self.t + 1} of {one.require('cell').shape[1]}"
@@ -114,12 +116,12 @@ class _Reader:
         self._carousel(lines, gates, c_before, cell)
         return block
 
-    def _gates(self, lines: Dict[str, Line], c_before: float, cell: float) -> Dict[str, float]:
+    def _gates(self, lines: dict[str, Line], c_before: float, cell: float) -> dict[str, float]:
         """The nets of the four summing points; returns the gates' outputs."""
         one, unit = self.one, self.unit
         x = one.require("input")[self.batch, self.t]
         h_before = self.state_before("hidden")
-        outputs: Dict[str, float] = {}
+        outputs: dict[str, float] = {}
         for gate in GATES:
             name = "cell_input" if gate == "cell" else f"{gate}_gate"
             value = self.at(name)
@@ -145,7 +147,7 @@ class _Reader:
         return outputs
 
     def _carousel(
-        self, lines: Dict[str, Line], gates: Dict[str, float], c_before: float, cell: float
+        self, lines: dict[str, Line], gates: dict[str, float], c_before: float, cell: float
     ) -> None:
         """Everything between the gates: c(t) = f c(t-1) + i g, m(t) = o psi(c(t))."""
         i, g, o = gates.get("input", 1.0), gates["cell"], gates.get("output", 1.0)
@@ -153,7 +155,7 @@ class _Reader:
         squashed = float(self.one.squash(np.float64(cell)))
         dc, dm = self.at("delta_cell"), self._delta_output()
 
-        def back(*factors: Optional[float]) -> Optional[float]:
+        def back(*factors: float | None) -> float | None:
             product = 1.0
             for factor in factors:
                 if factor is None:
@@ -178,7 +180,7 @@ class _Reader:
             lines["output"].backward = back(dm, squashed)
         lines["hidden"] = Line(o * squashed, dm)
 
-    def _delta_output(self) -> Optional[float]:
+    def _delta_output(self) -> float | None:
         """dL/dm(t) of this unit: dL/dh(t), through the projection if there is one."""
         deltas = self.one.delta_hidden
         if deltas is None:

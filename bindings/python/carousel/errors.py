@@ -7,8 +7,6 @@ has a word for the mistake, the class also derives from that: a wrong shape is a
 
 from __future__ import annotations
 
-from typing import Optional
-
 __all__ = [
     "Error",
     "FileError",
@@ -36,7 +34,7 @@ class Error(Exception):
 
     status = -1
 
-    def __init__(self, message: str = "", status: Optional[int] = None) -> None:
+    def __init__(self, message: str = "", status: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         if status is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
-from typing import Any, Dict, Optional
+from typing import Any
 
 from . import _arrays as arrays
 from . import _library as c
@@ -15,7 +15,7 @@ __all__ = ["inspect", "load"]
 
 
 def _options(
-    format: Optional[str], config: Any, largest_file: int, allow_non_finite: bool, dtype: Any
+    format: str | None, config: Any, largest_file: int, allow_non_finite: bool, dtype: Any
 ) -> c.LoadOptions:
     if config is not None and not isinstance(config, str):
         config = json.dumps(config)
@@ -31,7 +31,7 @@ def _options(
 def load(
     path: Path,
     config: Any = None,
-    format: Optional[str] = None,
+    format: str | None = None,
     *,
     dtype: Any = "float32",
     largest_file: int = 0,
@@ -64,12 +64,12 @@ def load(
     return Network._of(handle)
 
 
-def inspect(path: Path, config: Any = None, format: Optional[str] = None) -> Dict[str, Any]:
+def inspect(path: Path, config: Any = None, format: str | None = None) -> dict[str, Any]:
     """What a file holds: layout, framework and version, layers, parameters, what would be ignored.
 
     Works for files of weights alone, too.
     """
     options = _options(format, config, 0, True, "float32")
     text = c.read_text(c.library().carousel_inspect, c.encode_path(path), ctypes.byref(options))
-    found: Dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = json.loads(text)
     return found

@@ -14,8 +14,9 @@ or, for a graph, by calling layers on the results of others::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Optional, Sequence, Tuple, Union
+from typing import Any, Union
 
 from .errors import InvalidArgumentError
 
@@ -73,7 +74,7 @@ class Tensor:
 
     __slots__ = ("inputs", "layer")
 
-    def __init__(self, layer: Layer, inputs: Tuple[Tensor, ...] = ()) -> None:
+    def __init__(self, layer: Layer, inputs: tuple[Tensor, ...] = ()) -> None:
         self.layer = layer
         self.inputs = inputs
 
@@ -84,10 +85,10 @@ class Tensor:
 class Layer:
     """Base of all layers. ``name`` becomes the prefix of the parameter keys."""
 
-    name: Optional[str]
+    name: str | None
     trainable: bool
 
-    def __call__(self, inputs: Union[Layer, Tensor, Sequence[Union[Layer, Tensor]]]) -> Tensor:
+    def __call__(self, inputs: Layer | Tensor | Sequence[Layer | Tensor]) -> Tensor:
         """The layer applied to one tensor, or to a list of them."""
         several = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
         return Tensor(self, tuple(as_tensor(item) for item in several))
@@ -122,15 +123,15 @@ class Input(Layer):
     """Where data enters. ``shape`` has no batch: ``(features,)``, ``(time or None, features)``, or,
     with an integer ``dtype`` (ids for an Embedding), ``(time or None,)``."""
 
-    shape: Tuple[Optional[int], ...]
+    shape: tuple[int | None, ...]
     dtype: str = "float32"
-    batch_size: Optional[int] = None
-    name: Optional[str] = None
+    batch_size: int | None = None
+    name: str | None = None
     trainable: bool = True
 
     def __post_init__(self) -> None:
         self.shape = tuple(self.shape)
-        self._tensor: Optional[Tensor] = None
+        self._tensor: Tensor | None = None
 
     @property
     def tensor(self) -> Tensor:
@@ -160,7 +161,7 @@ class SimpleRNN(Layer):
     recurrent_dropout: float = 0.0
     zero_output_for_mask: bool = False
     learn_initial_state: bool = False
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -200,17 +201,17 @@ class LSTM(Layer):
     recurrent_activation: ActivationLike = "sigmoid"
     output_activation: ActivationLike = "tanh"
     use_bias: bool = True
-    peepholes: Union[bool, str, Sequence[str]] = False
+    peepholes: bool | str | Sequence[str] = False
     input_gate: bool = True
     forget_gate: bool = True
     output_gate: bool = True
     coupled_gates: bool = False
-    projection_size: Optional[int] = None
+    projection_size: int | None = None
     layer_norm: bool = False
     layer_norm_epsilon: float = 1e-5
-    cell_clip: Optional[float] = None
-    projection_clip: Optional[float] = None
-    gate_clip: Optional[float] = None
+    cell_clip: float | None = None
+    projection_clip: float | None = None
+    gate_clip: float | None = None
     zoneout: float = 0.0
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
@@ -220,7 +221,7 @@ class LSTM(Layer):
     stateful: bool = False
     zero_output_for_mask: bool = False
     learn_initial_state: bool = False
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -240,7 +241,7 @@ class GRU(Layer):
     recurrent_dropout: float = 0.0
     zero_output_for_mask: bool = False
     learn_initial_state: bool = False
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -253,7 +254,7 @@ class Bidirectional(Layer):
 
     layer: Layer
     merge_mode: str = "concat"
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -267,7 +268,7 @@ class Embedding(Layer):
     input_dim: int
     output_dim: int
     mask_zero: bool = False
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -278,7 +279,7 @@ class Dense(Layer):
     units: int
     activation: ActivationLike = None
     use_bias: bool = True
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -287,7 +288,7 @@ class TimeDistributed(Layer):
     """The inner layer applied to every step."""
 
     layer: Layer
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -296,7 +297,7 @@ class Masking(Layer):
     """Masks the steps of which every feature equals ``mask_value``."""
 
     mask_value: float = 0.0
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -312,7 +313,7 @@ class Conv1D(Layer):
     groups: int = 1
     activation: ActivationLike = None
     use_bias: bool = True
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -321,9 +322,9 @@ class MaxPooling1D(Layer):
     """The largest of ``pool_size`` steps; ``strides`` is the pool size unless given."""
 
     pool_size: int = 2
-    strides: Optional[int] = None
+    strides: int | None = None
     padding: str = "valid"
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -332,9 +333,9 @@ class AveragePooling1D(Layer):
     """The mean of ``pool_size`` steps; ``strides`` is the pool size unless given."""
 
     pool_size: int = 2
-    strides: Optional[int] = None
+    strides: int | None = None
     padding: str = "valid"
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -343,7 +344,7 @@ class GlobalMaxPooling1D(Layer):
     """The largest of all steps."""
 
     keepdims: bool = False
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -352,7 +353,7 @@ class GlobalAveragePooling1D(Layer):
     """The mean of all steps; of the unmasked ones if there is a mask."""
 
     keepdims: bool = False
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -364,7 +365,7 @@ class BatchNormalization(Layer):
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -375,7 +376,7 @@ class LayerNormalization(Layer):
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -387,7 +388,7 @@ class RepeatVector(Layer):
     """(batch, features) to (batch, n, features)."""
 
     n: int
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -395,7 +396,7 @@ class RepeatVector(Layer):
 class Flatten(Layer):
     """(batch, time, features) to (batch, time * features)."""
 
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -403,8 +404,8 @@ class Flatten(Layer):
 class Reshape(Layer):
     """To ``target_shape``, without the batch: one or two extents, one of which may be -1."""
 
-    target_shape: Tuple[int, ...]
-    name: Optional[str] = None
+    target_shape: tuple[int, ...]
+    name: str | None = None
     trainable: bool = True
 
 
@@ -412,8 +413,8 @@ class Reshape(Layer):
 class Permute(Layer):
     """Exchanges time and features: ``dims`` is (2, 1)."""
 
-    dims: Tuple[int, int] = (2, 1)
-    name: Optional[str] = None
+    dims: tuple[int, int] = (2, 1)
+    name: str | None = None
     trainable: bool = True
 
 
@@ -421,8 +422,8 @@ class Permute(Layer):
 class ZeroPadding1D(Layer):
     """Zero steps before and after."""
 
-    padding: Union[int, Tuple[int, int]] = 1
-    name: Optional[str] = None
+    padding: int | tuple[int, int] = 1
+    name: str | None = None
     trainable: bool = True
 
 
@@ -431,7 +432,7 @@ class UpSampling1D(Layer):
     """Each step ``size`` times."""
 
     size: int = 2
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -443,18 +444,18 @@ class Activation(Layer):
     """A function, by its Keras name."""
 
     activation: ActivationLike
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
 @dataclass(eq=False, repr=False)
 class ReLU(Layer):
-    """``max_value`` above it, x from ``threshold`` on, below it ``negative_slope * (x - threshold)``."""
+    """x from ``threshold`` to ``max_value``, below ``negative_slope * (x - threshold)``."""
 
-    max_value: Optional[float] = None
+    max_value: float | None = None
     negative_slope: float = 0.0
     threshold: float = 0.0
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -463,7 +464,7 @@ class LeakyReLU(Layer):
     """x, or ``negative_slope * x`` where x is negative."""
 
     negative_slope: float = 0.3
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -472,7 +473,7 @@ class ELU(Layer):
     """x, or ``alpha * (exp(x) - 1)`` where x is negative."""
 
     alpha: float = 1.0
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -480,8 +481,8 @@ class ELU(Layer):
 class PReLU(Layer):
     """x, or a learned slope times x where x is negative. ``shared_axes=(1,)`` shares it in time."""
 
-    shared_axes: Optional[Sequence[int]] = None
-    name: Optional[str] = None
+    shared_axes: Sequence[int] | None = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -489,7 +490,7 @@ class PReLU(Layer):
 class Softmax(Layer):
     """Along the features."""
 
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -501,7 +502,7 @@ class Dropout(Layer):
     """Sets elements to zero with probability ``rate`` in training and scales the others up."""
 
     rate: float
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -510,7 +511,7 @@ class SpatialDropout1D(Layer):
     """Drops whole feature channels of a sequence in training."""
 
     rate: float
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -519,7 +520,7 @@ class GaussianDropout(Layer):
     """Multiplies by N(1, rate / (1 - rate)) in training."""
 
     rate: float
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -528,7 +529,7 @@ class GaussianNoise(Layer):
     """Adds N(0, stddev²) in training."""
 
     stddev: float
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -537,7 +538,7 @@ class AlphaDropout(Layer):
     """Dropout that keeps mean and variance of a SELU network."""
 
     rate: float
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -548,7 +549,7 @@ class AlphaDropout(Layer):
 class Concatenate(Layer):
     """Side by side, along the features."""
 
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -556,7 +557,7 @@ class Concatenate(Layer):
 class Add(Layer):
     """Sum of the inputs."""
 
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -564,7 +565,7 @@ class Add(Layer):
 class Subtract(Layer):
     """First input minus second."""
 
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -572,7 +573,7 @@ class Subtract(Layer):
 class Multiply(Layer):
     """Product of the inputs."""
 
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -580,7 +581,7 @@ class Multiply(Layer):
 class Average(Layer):
     """Mean of the inputs."""
 
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -588,7 +589,7 @@ class Average(Layer):
 class Maximum(Layer):
     """Largest of the inputs, element by element."""
 
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True
 
 
@@ -596,5 +597,5 @@ class Maximum(Layer):
 class Minimum(Layer):
     """Smallest of the inputs, element by element."""
 
-    name: Optional[str] = None
+    name: str | None = None
     trainable: bool = True

@@ -5,17 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Any,
-    Dict,
-    Iterable,
-    List,
     NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
     Union,
 )
 
@@ -35,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerInfo", "Network", "SignalInfo", "StateInfo"]
 
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
-States = List[Tuple[np.ndarray, ...]]
+States = list[tuple[np.ndarray, ...]]
 _PADDINGS = {None: 0, "hold": 1, "zero": 2}
 
 
@@ -43,7 +38,7 @@ class SignalInfo(NamedTuple):
     """An input or output. ``shape`` begins with the batch; None: any."""
 
     name: str
-    shape: Tuple[Optional[int], ...]
+    shape: tuple[int | None, ...]
     is_ids: bool
     vocabulary: int
 
@@ -65,7 +60,7 @@ class LayerInfo(NamedTuple):
     name: str
     kind: str
     trainable: bool
-    output_shape: Tuple[Optional[int], ...]
+    output_shape: tuple[int | None, ...]
     parameter_count: int
 
 
@@ -82,7 +77,7 @@ class ParameterInfo(NamedTuple):
     """A parameter: where its values lie in the buffer of all, counted in numbers."""
 
     name: str
-    shape: Tuple[int, ...]
+    shape: tuple[int, ...]
     offset: int
     trainable: bool
 
@@ -94,11 +89,11 @@ class ParameterInfo(NamedTuple):
         return size
 
 
-def _text(value: Optional[bytes]) -> str:
+def _text(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace")
 
 
-def _shape(info: Any) -> Tuple[Optional[int], ...]:
+def _shape(info: Any) -> tuple[int | None, ...]:
     return tuple(None if extent < 0 else extent for extent in info.shape[: info.rank])
 
 
@@ -118,12 +113,12 @@ class Network:
 
     def __init__(
         self,
-        layers: Optional[Sequence[Layer]] = None,
+        layers: Sequence[Layer] | None = None,
         input_size: Any = None,
         *,
         inputs: Any = None,
         outputs: Any = None,
-        name: Optional[str] = None,
+        name: str | None = None,
         dtype: Any = "float32",
         seed: int = 0,
     ) -> None:
@@ -176,9 +171,9 @@ class Network:
         self.states = [self._state(index) for index in range(info.state_count)]
         self._parameters = [self._parameter(index) for index in range(info.parameter_count)]
         self._layer_count = int(info.layer_count)
-        self._views: Optional[weakref.ref[Any]] = None
+        self._views: weakref.ref[Any] | None = None
 
-    def _signals(self, function: Any, count: int) -> List[SignalInfo]:
+    def _signals(self, function: Any, count: int) -> list[SignalInfo]:
         signals = []
         for index in range(count):
             info = c.SignalInfo()
@@ -202,7 +197,7 @@ class Network:
     # --- describing ----------------------------------------------------------------------------
 
     @property
-    def layers(self) -> List[LayerInfo]:
+    def layers(self) -> list[LayerInfo]:
         """The layers in order, inputs included."""
         found = []
         for index in range(self._layer_count):
@@ -220,12 +215,12 @@ class Network:
         return found
 
     @property
-    def state_widths(self) -> List[Tuple[int, ...]]:
+    def state_widths(self) -> list[tuple[int, ...]]:
         """The widths of ``return_state=True``: one tuple for each recurrent layer."""
         return [tuple(one.width for one in group) for group in self._state_groups()]
 
-    def _state_groups(self) -> List[List[StateInfo]]:
-        groups: Dict[str, List[StateInfo]] = {}
+    def _state_groups(self) -> list[list[StateInfo]]:
+        groups: dict[str, list[StateInfo]] = {}
         for state in self.states:
             groups.setdefault(state.layer, []).append(state)
         return list(groups.values())
@@ -261,7 +256,7 @@ class Network:
         return_state: bool = False,
         *,
         mask: Any = None,
-        padding: Optional[str] = None,
+        padding: str | None = None,
         training: bool = False,
         seed: int = 0,
         threads: int = 0,
@@ -329,7 +324,7 @@ class Network:
         )
         return arrays.empty_like_struct(struct)
 
-    def _empty_states(self, batch: int) -> List[np.ndarray]:
+    def _empty_states(self, batch: int) -> list[np.ndarray]:
         return [np.empty((batch, state.width), self.dtype) for state in self.states]
 
     def _grouped(self, flat: Iterable[Any]) -> States:
@@ -337,7 +332,7 @@ class Network:
         items = iter(flat)
         return [tuple(next(items) for _ in group) for group in self._state_groups()]
 
-    def _flat_states(self, states: Any, what: str, batch: int) -> List[np.ndarray]:
+    def _flat_states(self, states: Any, what: str, batch: int) -> list[np.ndarray]:
         """States in the structure of ``return_state`` as the flat list that the library takes."""
         groups = self._state_groups()
         if len(groups) == 1 and len(states) == len(groups[0]) and not isinstance(states[0], tuple):
@@ -368,7 +363,7 @@ class Network:
 
     # --- parameters ----------------------------------------------------------------------------
 
-    def parameters(self) -> Dict[str, np.ndarray]:
+    def parameters(self) -> dict[str, np.ndarray]:
         """All parameters by key, as writable views: ``"lstm/kernel"`` and so on.
 
         Nothing is copied. What is written counts from the next call on; streams keep the weights
@@ -414,7 +409,7 @@ class Network:
         path: Path,
         format: str = "carousel",
         *,
-        prefix: Optional[str] = None,
+        prefix: str | None = None,
         compression: int = 0,
     ) -> None:
         """Writes the network to a file; an older one of that name is replaced in one step.
@@ -438,10 +433,10 @@ class Network:
     def load_weights(
         self,
         path: Path,
-        format: Optional[str] = None,
-        forget_bias: Union[float, Sequence[float], None] = None,
+        format: str | None = None,
+        forget_bias: float | Sequence[float] | None = None,
         *,
-        prefix: Optional[str] = None,
+        prefix: str | None = None,
         allow_non_finite: bool = False,
     ) -> None:
         """Fills all parameters from a file of any layout, bound by name.
@@ -496,7 +491,7 @@ class Network:
         lengths: Any = None,
         *,
         mask: Any = None,
-        padding: Optional[str] = None,
+        padding: str | None = None,
         training: bool = False,
         seed: int = 0,
         threads: int = 0,
@@ -529,7 +524,7 @@ class Network:
         lengths: Any = None,
         initial_state: Any = None,
         mask: Any = None,
-        padding: Optional[str] = None,
+        padding: str | None = None,
         training: bool = False,
         seed: int = 0,
         threads: int = 0,
@@ -555,7 +550,7 @@ class Network:
         lengths: Any = None,
         initial_state: Any = None,
         mask: Any = None,
-        padding: Optional[str] = None,
+        padding: str | None = None,
         threads: int = 0,
     ) -> GradientFlow:
         """How much error reaches each step: the norms of dL/dc(t) and dL/dh(t) by step."""
@@ -597,7 +592,7 @@ class _Call:
     lengths: Any
     initial_state: Any
     mask: Any
-    padding: Optional[str]
+    padding: str | None
     training: bool
     seed: int
     threads: int
@@ -631,7 +626,7 @@ class _Call:
             self.options.initial_states = arrays.describe_all(self._states)
             self.options.initial_state_count = len(self._states)
 
-    def _inputs(self) -> List[np.ndarray]:
+    def _inputs(self) -> list[np.ndarray]:
         signals = self.network.inputs
         given = self.x
         if isinstance(given, dict):

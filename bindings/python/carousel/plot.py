@@ -6,7 +6,8 @@ drawing. ``ax`` draws into axes of your own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ BACKWARD = "#c1121f"
 SOFT = "#5c6670"
 
 
-def _figure(width: float, height: float, rows: int = 1) -> Tuple[Figure, Any]:
+def _figure(width: float, height: float, rows: int = 1) -> tuple[Figure, Any]:
     """A figure that belongs to no window and no global state."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -39,14 +40,23 @@ def _figure(width: float, height: float, rows: int = 1) -> Tuple[Figure, Any]:
     return figure, figure.subplots(rows, 1, squeeze=False)[:, 0]
 
 
+def _canvas(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
+    """The given axes and their figure, or new ones."""
+    if ax is None:
+        figure, (ax,) = _figure(width, height)
+        return figure, ax
+    own: Any = ax.figure
+    return own, ax
+
+
 # --- gates over time ---------------------------------------------------------------------------
 
 
 def gates(
     trace: Trace,
-    layer: Optional[str] = None,
+    layer: str | None = None,
     batch: int = 0,
-    labels: Optional[Sequence[str]] = None,
+    labels: Sequence[str] | None = None,
 ) -> Figure:
     """Heat maps of a layer's gates and states: time from left to right, one line per unit.
 
@@ -85,13 +95,13 @@ def gates(
     return figure
 
 
-def _time_axis(ax: Axes, steps: int, labels: Optional[Sequence[str]]) -> None:
+def _time_axis(ax: Axes, steps: int, labels: Sequence[str] | None) -> None:
     ax.set_xlabel("step")
     if labels is not None:
         ax.set_xticks(range(steps), [str(label) for label in labels], fontsize=8)
 
 
-def _maps(one: LayerTrace) -> List[Tuple[str, np.ndarray, bool]]:
+def _maps(one: LayerTrace) -> list[tuple[str, np.ndarray, bool]]:
     """Title, values and whether they lie between 0 and 1, of everything that a layer shows."""
     shown = []
     for name, values in one.gates.items():
@@ -107,20 +117,15 @@ def _maps(one: LayerTrace) -> List[Tuple[str, np.ndarray, bool]]:
 
 
 def gradient_flow(
-    flow: Union[GradientFlow, Mapping[str, GradientFlow]], ax: Optional[Axes] = None
+    flow: GradientFlow | Mapping[str, GradientFlow], ax: Axes | None = None
 ) -> Figure:
     """The norms of dL/dh(t) and dL/dc(t) by step, on a logarithmic scale.
 
     ``flow`` may also be several flows by name: ``{"simple RNN": flow1, "LSTM": flow2}``.
     """
-    flows: Dict[str, GradientFlow]
+    flows: dict[str, GradientFlow]
     flows = {"": flow} if isinstance(flow, GradientFlow) else dict(flow)
-    figure: Any
-    if ax is None:
-        figure, (ax,) = _figure(8.0, 4.5)
-    else:
-        figure = ax.figure
-    assert ax is not None
+    figure, ax = _canvas(ax, 8.0, 4.5)
     steps = 0
     for number, (title, one) in enumerate(
         (f"{name} {layer}".strip(), flow[layer]) for name, flow in flows.items() for layer in flow
@@ -145,14 +150,9 @@ def gradient_flow(
 # --- training history --------------------------------------------------------------------------
 
 
-def history(history: Mapping[str, Sequence[float]], ax: Optional[Axes] = None) -> Figure:
+def history(history: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Figure:
     """The values of a training run by epoch; those of ``val_`` dashed in the same colour."""
-    figure: Any
-    if ax is None:
-        figure, (ax,) = _figure(7.0, 4.0)
-    else:
-        figure = ax.figure
-    assert ax is not None
+    figure, ax = _canvas(ax, 7.0, 4.0)
     names = [name for name in history if not name.startswith("val_") and name != "learning_rate"]
     for number, name in enumerate(names):
         for key, style in ((name, "-"), (f"val_{name}", "--")):
@@ -174,10 +174,10 @@ def history(history: Mapping[str, Sequence[float]], ax: Optional[Axes] = None) -
 def block(
     trace: Trace,
     t: int,
-    layer: Optional[str] = None,
+    layer: str | None = None,
     unit: int = 0,
     batch: int = 0,
-    ax: Optional[Axes] = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """The map of an LSTM block, filled with one unit's numbers at step ``t``.
 
@@ -193,12 +193,7 @@ def block(
         ax: where to draw; a new figure otherwise.
     """
     values = block_values(trace, t, layer, unit, batch)
-    figure: Any
-    if ax is None:
-        figure, (ax,) = _figure(15.0, 9.2)
-    else:
-        figure = ax.figure
-    assert ax is not None
+    figure, ax = _canvas(ax, 15.0, 9.2)
     _BlockDrawing(ax, values).draw()
     return figure
 
@@ -218,7 +213,7 @@ class _BlockDrawing:
 
     # Pieces.
 
-    def line(self, *points: Tuple[float, float], dashed: bool = False, arrow: bool = True) -> None:
+    def line(self, *points: tuple[float, float], dashed: bool = False, arrow: bool = True) -> None:
         """A polygonal line, with an arrow at its end; it passes over what it crosses."""
         xs, ys = zip(*points)
         style: Any = (0, (4, 2.5)) if dashed else "solid"
@@ -268,7 +263,7 @@ class _BlockDrawing:
         self.ax.plot([x], [y], "o", color=FORWARD, markersize=4, zorder=3)
 
     def label(
-        self, x: float, y: float, name: str, line: Optional[Line], upright: bool = False
+        self, x: float, y: float, name: str, line: Line | None, upright: bool = False
     ) -> None:
         """Name and forward value above a line, derivative below (left and right of a vertical)."""
         if line is None:
@@ -278,7 +273,7 @@ class _BlockDrawing:
         above = (x - gap, y) if upright else (x, y + gap)
         below = (x + gap, y) if upright else (x, y - gap)
         text = f"{name} = {_number(line.forward)}" if name else _number(line.forward)
-        common: Dict[str, Any] = {"ha": "center", "fontsize": 8, "zorder": 6, **turned}
+        common: dict[str, Any] = {"ha": "center", "fontsize": 8, "zorder": 6, **turned}
         self.ax.text(*above, text, va="bottom", color=FORWARD, **common)
         if line.backward is not None:
             text = _number(line.backward)
@@ -301,7 +296,7 @@ class _BlockDrawing:
         self._legend()
         ax.set_title(block.title, fontsize=13, pad=6)
 
-    def _rows(self) -> List[float]:
+    def _rows(self) -> list[float]:
         rows = [self.MAIN]
         for gate, y in (("input", self.INPUT), ("forget", self.FORGET), ("output", self.OUTPUT)):
             if f"{gate}.net" in self.block:

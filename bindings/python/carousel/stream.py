@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class Stream:
         ):
             raise ShapeError(f"the network has {len(self._inputs)} inputs: give a list of arrays")
         is_short = False
-        held: List[np.ndarray] = []
+        held: list[np.ndarray] = []
         for signal, value in zip(self._inputs, given):
             array, was_short = self._input(signal, value)
             held.append(arrays.readable(array))

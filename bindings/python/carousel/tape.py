@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Gradients:
     output: Any
     states: States
     #: dL/dparameters, under the keys of ``Network.parameters()``.
-    parameters: Dict[str, np.ndarray]
+    parameters: dict[str, np.ndarray]
     #: dL/dinput; zero for ids. A list for several inputs.
     input: Any
     #: dL/dinitial states, in the structure of ``states``.
@@ -98,7 +98,7 @@ class _Tape:
 
     def backward(self, output_gradient: Any, state_gradient: Any) -> None:
         gradients = self._output_gradients(output_gradient)
-        states: List[np.ndarray] = []
+        states: list[np.ndarray] = []
         if state_gradient is not None:
             states = self.network._flat_states(state_gradient, "state_gradient", self.call.batch)
         self.lib.carousel_tape_backward(
@@ -109,7 +109,7 @@ class _Tape:
             len(states),
         )
 
-    def _output_gradients(self, given: Any) -> List[np.ndarray]:
+    def _output_gradients(self, given: Any) -> list[np.ndarray]:
         if callable(given):
             given = given(self.output)
         several = given if isinstance(given, (list, tuple)) else [given]
@@ -142,7 +142,7 @@ class _Tape:
             return np.empty(0, self.network.dtype)
         return arrays.view(address.value or 0, size.value, self.network.dtype, self.handle)[0]
 
-    def input_gradients(self) -> List[np.ndarray]:
+    def input_gradients(self) -> list[np.ndarray]:
         gradients = []
         for index, held in enumerate(self.call.held):
             gradient = np.empty(held.shape, self.network.dtype)
@@ -152,7 +152,7 @@ class _Tape:
             gradients.append(gradient)
         return gradients
 
-    def field(self, layer: str, field: int, direction: int) -> Optional[np.ndarray]:
+    def field(self, layer: str, field: int, direction: int) -> np.ndarray | None:
         """One array of a layer's trace; None if the layer has no such thing."""
         struct = c.Array()
         name = c.encode(layer, "layer name")
@@ -186,7 +186,7 @@ def backpropagate(
     )
 
 
-def _loss_gradient(tape: _Tape, y: Any, loss: Any, output_gradient: Any) -> Tuple[Any, Any]:
+def _loss_gradient(tape: _Tape, y: Any, loss: Any, output_gradient: Any) -> tuple[Any, Any]:
     """The loss (None if only its gradient is given) and dL/doutput."""
     if y is None:
         return None, output_gradient
@@ -200,7 +200,7 @@ def _loss_gradient(tape: _Tape, y: Any, loss: Any, output_gradient: Any) -> Tupl
 # --- traces ------------------------------------------------------------------------------------
 
 
-def _directions(network: Network) -> List[Tuple[str, str, int]]:
+def _directions(network: Network) -> list[tuple[str, str, int]]:
     """Key in the trace, layer and direction of every walk over the sequence, in order."""
     walks = dict.fromkeys((one.layer, one.direction) for one in network.states)
     both = {layer for layer, direction in walks if direction == 1}
@@ -250,9 +250,9 @@ def trace(
     return Trace(layers, tape.output)
 
 
-def _settings(network: Network) -> Dict[str, Dict[str, Any]]:
+def _settings(network: Network) -> dict[str, dict[str, Any]]:
     """The arguments of every layer by name, from the JSON of the architecture."""
-    found: Dict[str, Dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
 
     def visit(node: Any) -> None:
         if isinstance(node, dict):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional
+from typing import Any, Callable
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from .errors import NotFoundError
 __all__ = ["GradientFlow", "LayerFlow", "LayerTrace", "Trace"]
 
 Array = np.ndarray
+_GATES = (
+    *("input_gate", "forget_gate", "cell_input", "output_gate"),
+    *("update_gate", "reset_gate", "candidate"),
+)
 
 
 @dataclass
@@ -25,54 +30,53 @@ class LayerTrace:
     name: str
     #: ``"lstm"``, ``"gru"`` or ``"simple_rnn"``.
     kind: str
-    input: Optional[Array] = None
-    hidden: Optional[Array] = None
-    initial_hidden: Optional[Array] = None
+    input: Array | None = None
+    hidden: Array | None = None
+    initial_hidden: Array | None = None
 
     # LSTM
-    input_gate: Optional[Array] = None
-    forget_gate: Optional[Array] = None
-    cell_input: Optional[Array] = None
-    output_gate: Optional[Array] = None
-    cell: Optional[Array] = None
-    initial_cell: Optional[Array] = None
+    input_gate: Array | None = None
+    forget_gate: Array | None = None
+    cell_input: Array | None = None
+    output_gate: Array | None = None
+    cell: Array | None = None
+    initial_cell: Array | None = None
     # GRU
-    update_gate: Optional[Array] = None
-    reset_gate: Optional[Array] = None
-    candidate: Optional[Array] = None
+    update_gate: Array | None = None
+    reset_gate: Array | None = None
+    candidate: Array | None = None
 
-    delta_input_gate: Optional[Array] = None
-    delta_forget_gate: Optional[Array] = None
-    delta_cell_input: Optional[Array] = None
-    delta_output_gate: Optional[Array] = None
-    delta_cell: Optional[Array] = None
-    delta_hidden: Optional[Array] = None
-    delta_update_gate: Optional[Array] = None
-    delta_reset_gate: Optional[Array] = None
-    delta_candidate: Optional[Array] = None
+    delta_input_gate: Array | None = None
+    delta_forget_gate: Array | None = None
+    delta_cell_input: Array | None = None
+    delta_output_gate: Array | None = None
+    delta_cell: Array | None = None
+    delta_hidden: Array | None = None
+    delta_update_gate: Array | None = None
+    delta_reset_gate: Array | None = None
+    delta_candidate: Array | None = None
 
     #: The layer's parameters as they were, under the last part of their keys.
-    weights: Dict[str, Array] = field(default_factory=dict)
+    weights: dict[str, Array] = field(default_factory=dict)
     #: The layer's arguments.
-    options: Dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     #: The layer walked from the last step to the first (the backward half of a Bidirectional).
     walks_back: bool = False
 
     @property
-    def gates(self) -> Dict[str, Array]:
+    def gates(self) -> dict[str, Array]:
         """The gates (and cell input or candidate) that the cell has, by name."""
-        names = ("input_gate", "forget_gate", "cell_input", "output_gate")
-        names += ("update_gate", "reset_gate", "candidate")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        found = {name: getattr(self, name) for name in _GATES}
+        return {name: array for name, array in found.items() if array is not None}
 
     def require(self, name: str) -> Array:
         """An array that must be there."""
-        array = getattr(self, name)
+        array: Array | None = getattr(self, name)
         if array is None:
             raise NotFoundError(f"the trace of layer '{self.name}' has no {name}")
         return array
 
-    def columns(self, gate: str) -> Optional[slice]:
+    def columns(self, gate: str) -> slice | None:
         """The columns of an LSTM gate in kernel, recurrent kernel and bias."""
         has = {
             "input": self.options["input_gate"],
@@ -95,7 +99,7 @@ class LayerTrace:
 
 def activation_function(name: str) -> Callable[[Any], Any]:
     """The activations that cell states pass through, for drawings."""
-    functions: Dict[str, Callable[[Any], Any]] = {
+    functions: dict[str, Callable[[Any], Any]] = {
         "linear": lambda x: x,
         "tanh": np.tanh,
         "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
@@ -110,7 +114,7 @@ def activation_function(name: str) -> Callable[[Any], Any]:
     return functions[name]
 
 
-def _missing(name: Any, layers: Dict[str, Any]) -> KeyError:
+def _missing(name: Any, layers: dict[str, Any]) -> KeyError:
     return KeyError(f"no recurrent layer {name!r}; there are: {', '.join(layers) or 'none'}")
 
 
@@ -118,7 +122,7 @@ class Trace(Mapping[str, LayerTrace]):
     """Recurrent layers by name; the directions of a Bidirectional are ``name/forward`` and
     ``name/backward``."""
 
-    def __init__(self, layers: Dict[str, LayerTrace], output: Any = None) -> None:
+    def __init__(self, layers: dict[str, LayerTrace], output: Any = None) -> None:
         self._layers = layers
         #: What the network gave.
         self.output = output
@@ -147,13 +151,13 @@ class LayerFlow:
     #: ||dL/dh(t)||, (time,).
     hidden: Array
     #: ||dL/dc(t)||, (time,); None for cells without a cell state.
-    cell: Optional[Array] = None
+    cell: Array | None = None
 
 
 class GradientFlow(Mapping[str, LayerFlow]):
     """The norms of the error by step, for every recurrent layer; result of ``gradient_flow``."""
 
-    def __init__(self, layers: Dict[str, LayerFlow], loss: Optional[float] = None) -> None:
+    def __init__(self, layers: dict[str, LayerFlow], loss: float | None = None) -> None:
         self._layers = layers
         #: The loss whose error it is.
         self.loss = loss

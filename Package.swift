@@ -8,7 +8,9 @@ import PackageDescription
 // them, the folders of the targets hold links. A clang flag steers Swift's code generation. They are
 // optimised in debug builds, too: without it a vector operation is a generic call, and tests of
 // anything that computes would take hours.
-let optimised = ["-Ounchecked", "-wmo", "-num-threads", "1", "-Xfrontend", "-disable-stack-protector"]
+let optimised = [
+  "-Ounchecked", "-wmo", "-num-threads", "1", "-Xfrontend", "-disable-stack-protector",
+]
 #if arch(x86_64)
   let avx2: [SwiftSetting] = [
     .unsafeFlags(optimised + ["-Xcc", "-march=x86-64-v3"]), .define("KERNELS_AVX2"),

@@ -14,4 +14,16 @@ enum carousel_cpu_features {
 
 uint32_t carousel_cpu_features(void);
 
+/* Processors that this process may run on (its affinity, not the machine's); at least 1. */
+int carousel_processor_count(void);
+
+/* Tells the processor that the caller waits in a loop for another one. */
+static inline void carousel_spin_hint(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #endif

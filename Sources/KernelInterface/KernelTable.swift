@@ -5,7 +5,7 @@
 /// **The result of an element depends on its own inputs only**, never on the number of rows, its
 /// position in a vector, or how the work was split; and the AVX2 and AVX-512 kernels give the
 /// same bits. The baseline multiplies and adds in two roundings, so its bits differ from theirs.
-public struct KernelTable: Sendable {
+public final class KernelTable: Sendable {
   /// `baseline`, `avx2`, `avx512`: values of CAROUSEL_INSTRUCTION_SET.
   public let name: StaticString
   /// Floats per vector register: units per group in fused steps.

@@ -27,8 +27,10 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     #endif
   }
 
-  /// The kernels; call it for a supported set only.
-  public var kernels: KernelTable {
+  /// The kernels of the set; the baseline's if this machine does not support it.
+  public var kernels: KernelTable { KernelDispatch.tables[KernelDispatch.index(of: self)] }
+
+  fileprivate func makeKernels() -> KernelTable {
     #if arch(x86_64)
       switch self {
       case .baseline: KernelsBaseline.kernelTable()
@@ -48,9 +50,12 @@ public enum InstructionSet: String, Sendable, CaseIterable {
 public enum KernelDispatch {
   /// The set in use, as its index in `InstructionSet.allCases`.
   private static let chosen = Atomic<Int>(index(of: initialChoice()))
-  private static let tables: [KernelTable] = InstructionSet.allCases.map {
-    $0.isSupported ? $0.kernels : InstructionSet.baseline.kernels
-  }
+  fileprivate static let tables: [KernelTable] = {
+    let baseline = InstructionSet.baseline.makeKernels()
+    return InstructionSet.allCases.map {
+      $0.isSupported && $0 != .baseline ? $0.makeKernels() : baseline
+    }
+  }()
 
   public static var instructionSet: InstructionSet {
     InstructionSet.allCases[chosen.load(ordering: .relaxed)]
@@ -79,7 +84,7 @@ public enum KernelDispatch {
     return InstructionSet.supported.last ?? .baseline
   }
 
-  private static func index(of set: InstructionSet) -> Int {
+  fileprivate static func index(of set: InstructionSet) -> Int {
     InstructionSet.allCases.firstIndex(of: set) ?? 0
   }
 }

@@ -46,7 +46,7 @@ extension Float: Scalar {
     case .bias(let bias): arguments.bias = bias
     case .accumulate: arguments.accumulates = true
     }
-    b.kernels.product(&arguments)
+    ParallelKernels.product(arguments, b.kernels, threads: threads)
   }
 
   public static func addOuterProduct(
@@ -60,10 +60,10 @@ extension Float: Scalar {
       alignment: Memory.alignment
     ) { scratch in
       guard let base = scratch.baseAddress else { return }
-      var arguments = OuterProductArguments(
+      let arguments = OuterProductArguments(
         rows: rows, depth: k, columns: n, a: a, aStride: aStride, d: d, dStride: dStride,
         c: w, cStride: wStride, scratch: base.assumingMemoryBound(to: Float.self))
-      kernels.outerProduct(&arguments)
+      ParallelKernels.outerProduct(arguments, kernels, threads: threads)
     }
   }
 

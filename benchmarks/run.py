@@ -55,7 +55,8 @@ class Worker:
             command = [sys.executable, str(HERE / "worker.py"), peer, str(threads)]
         else:
             command = [str(python_of(peer)), str(HERE / "worker.py"), peer, str(threads)]
-        environment = dict(os.environ, CUDA_VISIBLE_DEVICES="", PYTHONPATH=str(HERE))
+        path = f"{HERE}:{os.environ.get('PYTHONPATH', '')}"
+        environment = dict(os.environ, CUDA_VISIBLE_DEVICES="", PYTHONPATH=path)
         for name in ("OMP", "MKL", "OPENBLAS"):
             environment[f"{name}_NUM_THREADS"] = str(threads)
         self.log = open(OUT / f"{peer}.log", "w")  # noqa: SIM115 (closed with the worker)

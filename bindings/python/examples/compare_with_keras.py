@@ -19,7 +19,7 @@ def main() -> int:
     counts = np.loadtxt(SUNSPOTS / "sunspots.csv", delimiter=",", skiprows=1)[:, 1]
     keras = np.loadtxt(SUNSPOTS / "keras_forecasts.csv", delimiter=",", skiprows=1)[:, 2]
     net = carousel.load(SUNSPOTS / "forecaster.h5")
-    _, window, _ = net.input_shape
+    _, window, _ = net.inputs[0].shape
     windows = np.lib.stride_tricks.sliding_window_view(scale(counts), window)[:-1, :, np.newaxis]
     difference = float(np.abs(unscale(net(windows)[:, 0]) - keras).max())
     print(

@@ -83,7 +83,7 @@ def main() -> int:
     years, counts = np.loadtxt(options.data, delimiter=",", skiprows=1).T
     years = years.astype(int)
     net = carousel.load(options.model)
-    _, window, _ = net.input_shape
+    _, window, _ = net.inputs[0].shape
     scaled = scale(counts)
     windows = np.lib.stride_tricks.sliding_window_view(scaled, window)[:-1, :, np.newaxis]
     forecasts = unscale(net(windows)[:, 0])  # forecasts[k] is for years[k + window]

@@ -58,10 +58,13 @@ let package = Package(
       name: "ModelFiles", dependencies: ["LSTM", "CPlatform", "CHDF5", "CJansson", "CZip"]),
     // include/carousel.h as a module, so that the compiler checks every entry point against it.
     .systemLibrary(name: "CCarousel", path: "include"),
-    .target(name: "Carousel", dependencies: ["LSTM", "ModelFiles", "CCarousel"]),
     .executableTarget(
       name: "kernel-benchmark", dependencies: ["LSTM", "KernelInterface"],
       path: "benchmarks/kernels"),
+    .target(name: "CStatus"),
+    .target(
+      name: "Carousel",
+      dependencies: ["LSTM", "ModelFiles", "CCarousel", "CStatus", "CPlatform"]),
     .testTarget(name: "KernelTests", dependencies: kernelDependencies + ["LSTM"]),
     .testTarget(name: "LSTMTests", dependencies: ["LSTM"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),

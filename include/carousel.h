@@ -565,8 +565,8 @@ carousel_status carousel_builder_read(
 /* The next layer is applied to every step of a sequence by itself (Keras's TimeDistributed). */
 carousel_status carousel_builder_distribute(carousel_builder *builder);
 
-/* Makes a layer an output of the network; call it once for each output, in order. Without a call the
- * last layer is the output. */
+/* Makes a layer an output of the network; call it once for each output, in order. Without a call
+ * the last layer is the output. */
 carousel_status carousel_builder_add_output(carousel_builder *builder, const char *name);
 
 /* Training leaves this layer's parameters alone. */
@@ -1022,8 +1022,8 @@ typedef enum carousel_trace_field {
 } carousel_trace_field;
 
 /* Fills in type, rank, shape and strides (zero) of a field: (batch, time, width), or (time) for
- * norms. `direction` is 0, or 1 for the backward half of a bidirectional layer, whose steps come in the
- * order in which it walks. CAROUSEL_ERROR_NOT_FOUND if the layer has no such field. */
+ * norms. `direction` is 0, or 1 for the backward half of a bidirectional layer, whose steps come in
+ * the order in which it walks. CAROUSEL_ERROR_NOT_FOUND if the layer has no such field. */
 carousel_status carousel_tape_get_trace_shape(
     const carousel_tape *tape, const char *layer, carousel_trace_field field, int32_t direction,
     carousel_array *array);

@@ -1,7 +1,8 @@
-/* The few things of the platform that Swift cannot import: CPUID and variadic system calls. */
+/* The few things of the platform that Swift cannot do: CPUID, variadic macros, a message for each thread. */
 #ifndef CAROUSEL_PLATFORM_H
 #define CAROUSEL_PLATFORM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Instruction sets that the processor and the operating system both support. */
@@ -25,5 +26,10 @@ static inline void carousel_spin_hint(void) {
     __asm__ volatile("yield");
 #endif
 }
+
+/* The thread's last error message; a copy of `text` is kept, as much as fits in 2 KiB. If there is no
+ * memory for it the message stays as it was (empty at first). */
+void carousel_platform_set_message(const char *text, size_t length);
+const char *carousel_platform_message(void);
 
 #endif

@@ -24,11 +24,47 @@ public enum AnyStream: Sendable {
     }
   }
 
-  /// One step of a network of any number of inputs and outputs, each (batch, 1, features).
-  public func step(_ inputs: [TensorView], into outputs: [TensorView]) throws(EngineError) {
+  /// Step 1 of a step: the input (batch, 1, features).
+  public func setInput(_ index: Int, _ view: TensorView) throws(EngineError) {
     switch self {
-    case .float32(let stream): try stream.step(inputs, into: outputs)
-    case .float64(let stream): try stream.step(inputs, into: outputs)
+    case .float32(let stream): try stream.setInput(index, view)
+    case .float64(let stream): try stream.setInput(index, view)
+    }
+  }
+
+  /// Step 2: from inputs and state to outputs and new state.
+  public func advance() {
+    switch self {
+    case .float32(let stream): stream.advance()
+    case .float64(let stream): stream.advance()
+    }
+  }
+
+  /// Step 3: the output (batch, 1, features).
+  public func readOutput(_ index: Int, into view: TensorView) throws(EngineError) {
+    switch self {
+    case .float32(let stream): try stream.readOutput(index, into: view)
+    case .float64(let stream): try stream.readOutput(index, into: view)
+    }
+  }
+
+  /// One whole step of a network with one input and one output on contiguous rows.
+  public func step(
+    _ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>
+  ) throws(EngineError) {
+    switch self {
+    case .float32(let stream): try stream.steps(input, 1, output)
+    case .float64(let stream): try stream.steps(input, 1, output)
+    }
+  }
+
+  /// `count` steps: from (batch, count, features) to (batch, count, features), contiguous.
+  public func steps(
+    _ input: UnsafePointer<Float>, _ count: Int, _ output: UnsafeMutablePointer<Float>
+  ) throws(EngineError) {
+    switch self {
+    case .float32(let stream): try stream.steps(input, count, output)
+    case .float64(let stream): try stream.steps(input, count, output)
     }
   }
 
@@ -80,9 +116,31 @@ public enum AnyStream: Sendable {
 extension Stream {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
-  func step(_ inputs: [TensorView], into outputs: [TensorView]) throws(EngineError) {
-    for (index, view) in inputs.enumerated() { try setInput(index, view) }
-    advance()
-    for (index, view) in outputs.enumerated() { try readOutput(index, into: view) }
+  func steps(
+    _ input: UnsafePointer<Float>, _ count: Int, _ output: UnsafeMutablePointer<Float>
+  ) throws(EngineError) {
+    guard network.inputShapes.count == 1, network.outputShapes.count == 1 else {
+      throw EngineError(
+        .shape, "the network has several inputs or outputs: give arrays, one for each")
+    }
+    let batch = execution.batch
+    let inputWidth = network.inputShapes[0].features
+    let outputWidth = network.outputShapes[0].features
+    let source = UnsafeMutableRawPointer(mutating: input)
+    for t in 0..<count {
+      try setInput(
+        0,
+        TensorView(
+          base: source + t * inputWidth * MemoryLayout<Float>.stride, element: .float32,
+          batch: batch, time: 1, width: inputWidth, batchStride: count * inputWidth,
+          timeStride: inputWidth, widthStride: 1))
+      advance()
+      try readOutput(
+        0,
+        into: TensorView(
+          base: output + t * outputWidth, element: .float32, batch: batch, time: 1,
+          width: outputWidth, batchStride: count * outputWidth, timeStride: outputWidth,
+          widthStride: 1))
+    }
   }
 }

@@ -133,7 +133,7 @@ extension TraceField {
   /// Known only after a backward pass.
   var needsGradients: Bool { rawValue >= TraceField.inputGateDelta.rawValue }
   /// Known only if the pass records gradient flow.
-  var isNorm: Bool { self == .cellGradientNorm || self == .hiddenGradientNorm }
+  public var isNorm: Bool { self == .cellGradientNorm || self == .hiddenGradientNorm }
 }
 
 extension Execution {

@@ -1,0 +1,60 @@
+import CCarousel
+import CPlatform
+import LSTM
+import Synchronization
+
+/// What holds for the whole process.
+enum Settings {
+  private static let chosenThreads = Atomic<Int32>(0)
+  static let mostThreads: Int32 = 1024
+
+  /// Most threads of a call that does not say otherwise.
+  static var threads: Int32 {
+    let chosen = chosenThreads.load(ordering: .relaxed)
+    return chosen > 0 ? chosen : processors
+  }
+
+  static func setThreads(_ count: Int32) { chosenThreads.store(count, ordering: .relaxed) }
+
+  /// Processors that this process may run on.
+  private static let processors = min(Int32(carousel_processor_count()), mostThreads)
+}
+
+@_cdecl("carousel_threads") @implementation
+public func carousel_threads() -> Int32 { Settings.threads }
+
+@_cdecl("carousel_set_threads") @implementation
+public func carousel_set_threads(_ threads: Int32) -> carousel_status {
+  entry { () throws(EngineError) in
+    guard threads >= 0, threads <= Settings.mostThreads else {
+      throw EngineError(
+        .invalidArgument, "threads is \(threads), expected 0 to \(Settings.mostThreads)")
+    }
+    Settings.setThreads(threads)
+  }
+}
+
+@_cdecl("carousel_instruction_set") @implementation
+public func carousel_instruction_set() -> UnsafePointer<CChar>? {
+  let name: StaticString =
+    switch KernelDispatch.instructionSet {
+    case .baseline: "baseline"
+    case .avx2: "avx2"
+    case .avx512: "avx512"
+    }
+  return name.cString
+}
+
+@_cdecl("carousel_set_instruction_set") @implementation
+public func carousel_set_instruction_set(_ name: UnsafePointer<CChar>?) -> carousel_status {
+  entry { () throws(EngineError) in
+    guard let text = try Argument.optionalText(name, "name") else {
+      return try KernelDispatch.select(InstructionSet.supported.last ?? .baseline)
+    }
+    guard let set = InstructionSet(rawValue: text) else {
+      let known = InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")
+      throw EngineError(.invalidArgument, "name is '\(text)', expected one of \(known)")
+    }
+    try KernelDispatch.select(set)
+  }
+}

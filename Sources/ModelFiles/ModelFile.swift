@@ -58,34 +58,31 @@ public enum ModelFile {
   private static func readHDF5(
     _ root: HDF5Group, _ options: LoadOptions
   ) throws(EngineError) -> ModelContents {
-    let format = try recognise(root)
-    if let wanted = options.format, wanted != format {
-      throw EngineError(
-        .format, "the file's layout is '\(format.rawValue)', not '\(wanted.rawValue)'")
-    }
-    switch format {
+    let layout = try HDF5Layout(root, wanted: options.format)
+    switch layout.format {
     case .carousel:
       return try CarouselFormat.read(root)
     case .kerasH5:
       return try KerasReader.readWholeModel(root)
     case .kerasLegacyWeights:
-      guard let config = options.configJSON else { throw needsArchitecture }
+      guard let config = options.configJSON else { throw layout.needsArchitecture }
       return try KerasReader.readLegacyWeights(root, config: config)
     case .kerasWeights:
-      guard let config = options.configJSON else { throw needsArchitecture }
+      guard let config = options.configJSON else { throw layout.needsArchitecture }
       return try KerasReader.readStore(
         root, config: try KerasReader.parse(config, limits: options.limits), version: nil,
         format: .kerasWeights)
-    default:
-      throw EngineError(.unsupported, "layout \(format.rawValue)")
+    case .onnx where options.configJSON == nil:
+      let catalog = try layout.catalog()
+      let operators = try ONNXFormat.operators(catalog, root)
+      return try bind(layout, to: try ONNXFormat.describeNetwork(operators), forgetBias: [])
+    case .torch, .chainer, .tf1, .onnx, .keras:
+      guard let config = options.configJSON else { throw layout.needsArchitecture }
+      let json = try KerasReader.parse(config, limits: options.limits)
+      let version = KerasVersion(nil, guessingFrom: json)
+      let model = try KerasParser(version: version, limits: options.limits).model(json)
+      return try bind(layout, to: try KerasGraph.flatten(model).0, forgetBias: [])
     }
-  }
-
-  private static var needsArchitecture: EngineError {
-    EngineError(
-      .state,
-      "the file holds weights of Keras without an architecture; give config= (the text of "
-        + "model.to_json()), or load the weights into a network")
   }
 
   private static func expect(
@@ -93,16 +90,5 @@ public enum ModelFile {
   ) throws(EngineError) {
     guard let wanted, wanted != format else { return }
     throw EngineError(.format, "the file is \(found), not of layout '\(wanted.rawValue)'")
-  }
-
-  /// The layout of an HDF5 file, by what it contains.
-  static func recognise(_ root: HDF5Group) throws(EngineError) -> FileFormat {
-    if root.attributes.contains(CarouselFormat.markAttribute) { return .carousel }
-    if root.attributes.contains("model_config") { return .kerasH5 }
-    if root.attributes.contains("layer_names") || root.attributes.contains("layer_names0") {
-      return .kerasLegacyWeights
-    }
-    if try KerasStoreWeights(root: root) != nil { return .kerasWeights }
-    throw EngineError(.format, "the file is HDF5, but of no layout that Carousel knows")
   }
 }

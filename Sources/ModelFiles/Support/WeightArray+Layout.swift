@@ -145,3 +145,58 @@ extension WeightArray {
     return (shape[0], shape[1])
   }
 }
+
+extension WeightArray {
+  /// The axes of a three-dimensional array in reverse order.
+  func reversingAxes() throws(EngineError) -> WeightArray {
+    guard shape.count == 3 else {
+      throw EngineError(.shape, "an array of shape \(describe(shape)) does not have three axes")
+    }
+    let (a, b, c) = (shape[0], shape[1], shape[2])
+    let result = try WeightArray(shape: [c, b, a])
+    for i in 0..<a {
+      for j in 0..<b {
+        for k in 0..<c { result.values[(k * b + j) * a + i] = values[(i * b + j) * c + k] }
+      }
+    }
+    return result
+  }
+}
+
+extension WeightArray {
+  /// Columns `count * j + order[k]` become column j of block k, with `count` gates.
+  func deinterleavingColumns(_ order: [Int]) throws(EngineError) -> WeightArray {
+    let gates = order.count
+    guard let columns = shape.last, columns % gates == 0 else {
+      throw EngineError(.shape, "the last axis of \(describe(shape)) does not hold \(gates) gates")
+    }
+    let units = columns / gates
+    let result = try WeightArray(shape: shape)
+    for start in stride(from: 0, to: count, by: max(columns, 1)) {
+      for (place, gate) in order.enumerated() {
+        for unit in 0..<units {
+          result.values[start + place * units + unit] = values[start + gates * unit + gate]
+        }
+      }
+    }
+    return result
+  }
+
+  /// The inverse of ``deinterleavingColumns(_:)``.
+  func interleavingColumns(_ order: [Int]) throws(EngineError) -> WeightArray {
+    let gates = order.count
+    guard let columns = shape.last, columns % gates == 0 else {
+      throw EngineError(.shape, "the last axis of \(describe(shape)) does not hold \(gates) gates")
+    }
+    let units = columns / gates
+    let result = try WeightArray(shape: shape)
+    for start in stride(from: 0, to: count, by: max(columns, 1)) {
+      for (place, gate) in order.enumerated() {
+        for unit in 0..<units {
+          result.values[start + gates * unit + gate] = values[start + place * units + unit]
+        }
+      }
+    }
+    return result
+  }
+}

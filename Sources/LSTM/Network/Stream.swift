@@ -22,6 +22,9 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
     for (new, old) in zip(copy.states, execution.states) {
       new.initial.update(from: old.initial, count: execution.batch * old.stride)
     }
+    for (new, old) in zip(copy.runs, execution.runs) {
+      new?.hasGivenStates = old?.hasGivenStates == true
+    }
     return Stream(network, running: copy)
   }
 

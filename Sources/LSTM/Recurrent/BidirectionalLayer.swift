@@ -48,6 +48,11 @@ final class BidirectionalLayer<S: Scalar>: Layer<S> {
   }
   override var obstacleToStreaming: String? { "it needs the whole sequence" }
 
+  override func makeWeights(forTraining: Bool) throws(EngineError) -> LayerWeights<S>? {
+    guard let layer = self as? BidirectionalLayer<Float> else { return nil }
+    return try RecurrentWeights(layer, parts, forTraining: forTraining) as? LayerWeights<S>
+  }
+
   override func makeRun(
     inputs: [Signal<S>], plan: ExecutionPlan<S>
   ) throws(EngineError) -> LayerRun<S> {

@@ -8,8 +8,14 @@ class CellRun<S: Scalar> {
   /// Before the first step of a pass: draws masks.
   func prepareForward() {}
 
-  /// From x(s), h(s-1), c(s-1) to h(s), c(s).
-  func forward(_ step: Int, _ rows: Range<Int>) {}
+  /// How many steps a thread walks over between two calls of `beginForward`.
+  var inputBlock: Int { frame.steps }
+
+  /// Before a thread walks over some steps with its rows of the batch.
+  func beginForward(_ steps: Range<Int>, part: Range<Int>) {}
+
+  /// From x(s), h(s-1), c(s-1) to h(s), c(s), for valid rows among the thread's own.
+  func forward(_ step: Int, _ rows: Range<Int>, part: Range<Int>) {}
 
   /// From dL/dh(s) in `hidden` and what step s+1 sent to c(s) in `cell` to the same of step s-1; adds to
   /// the input's gradient (or leaves that to `finishBackward`).

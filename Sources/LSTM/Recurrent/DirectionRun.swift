@@ -61,20 +61,31 @@ final class DirectionRun<S: Scalar> {
   func forward(_ maskedOutput: MaskedOutput) {
     frame.prepareForward()
     cell.prepareForward()
-    for step in 0..<frame.steps {
-      frame.forEachValidRun(step, allRows) { cell.forward(step, $0) }
-      if frame.hasMask { keepStates(step) }
-      if !frame.hiddenIsOutput && frame.description.returnSequences {
-        writeOutput(step, maskedOutput)
-      }
-    }
+    walk(allRows, maskedOutput)
     writeFinalStates()
     if !frame.hiddenIsOutput && !frame.description.returnSequences { writeLastOutput() }
   }
 
+  /// One thread's way over the whole sequence, with its rows of the batch.
+  private func walk(_ part: Range<Int>, _ maskedOutput: MaskedOutput) {
+    var first = 0
+    while first < frame.steps {
+      let steps = first..<min(first + cell.inputBlock, frame.steps)
+      cell.beginForward(steps, part: part)
+      for step in steps {
+        frame.forEachValidRun(step, part) { cell.forward(step, $0, part: part) }
+        if frame.hasMask { keepStates(step, part) }
+        if !frame.hiddenIsOutput && frame.description.returnSequences {
+          writeOutput(step, part, maskedOutput)
+        }
+      }
+      first = steps.upperBound
+    }
+  }
+
   /// At masked rows the state stays what it was.
-  private func keepStates(_ step: Int) {
-    for row in 0..<frame.batch where !frame.isValid(step, row) {
+  private func keepStates(_ step: Int, _ part: Range<Int>) {
+    for row in part where !frame.isValid(step, row) {
       frame.hidden.at(step, row).update(
         from: frame.hidden.at(step - 1, row), count: frame.hidden.stride)
       if let history = frame.cell {
@@ -84,8 +95,10 @@ final class DirectionRun<S: Scalar> {
     }
   }
 
-  private func writeOutput(_ step: Int, _ maskedOutput: MaskedOutput) {
-    for row in 0..<frame.batch {
+  private func writeOutput(
+    _ step: Int, _ part: Range<Int>, _ maskedOutput: MaskedOutput
+  ) {
+    for row in part {
       let to = output + (step * frame.batch + row) * outputStride
       if emitsHidden(step, row, maskedOutput) {
         to.update(from: frame.hidden.at(step, row), count: outputStride)

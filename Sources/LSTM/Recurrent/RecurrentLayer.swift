@@ -22,6 +22,11 @@ final class RecurrentLayer<S: Scalar>: Layer<S> {
     recurrent.goBackwards ? "it goes backwards, so it needs the whole sequence" : nil
   }
 
+  override func makeWeights(forTraining: Bool) throws(EngineError) -> LayerWeights<S>? {
+    guard let layer = self as? RecurrentLayer<Float> else { return nil }
+    return try RecurrentWeights(layer, [parts], forTraining: forTraining) as? LayerWeights<S>
+  }
+
   override func makeRun(
     inputs: [Signal<S>], plan: ExecutionPlan<S>
   ) throws(EngineError) -> LayerRun<S> {
@@ -42,6 +47,7 @@ func recurrentOutput(
 /// list.
 struct DirectionParts {
   let description: RecurrentDescription
+  let inputWidth: Int
   let parameters: [CellParameterDeclaration]
   let prefix: String
   /// Index of the first parameter in the layer's list.
@@ -58,6 +64,7 @@ struct DirectionParts {
     self.description = description
     self.prefix = prefix
     self.first = first
+    inputWidth = features
     parameters = try description.parameters(inputWidth: features)
   }
 
@@ -77,6 +84,12 @@ struct DirectionParts {
     }
     let frame = try SequenceFrame(
       description, source: source, purpose: 2 * layer.node + number, plan: plan)
+    if let fast = try makeFastCell(
+      frame, weights: weights, gradients: gradients, layer: layer, number: number)
+    {
+      return try DirectionRun(
+        frame: frame, cell: fast, weights: weights, gradients: gradients)
+    }
     let cell: CellRun<S>
     switch description.cell {
     case .simple(let description):
@@ -87,6 +100,27 @@ struct DirectionParts {
       cell = try GRURun(frame, description, weights: weights, gradients: gradients)
     }
     return try DirectionRun(frame: frame, cell: cell, weights: weights, gradients: gradients)
+  }
+
+  /// The cell on the kernels, for single precision; nil for other numbers.
+  private func makeFastCell<S: Scalar>(
+    _ frame: SequenceFrame<S>, weights: CellPointers<S>, gradients: CellPointers<S>,
+    layer: Layer<S>, number: Int
+  ) throws(EngineError) -> CellRun<S>? {
+    guard let frame = frame as? SequenceFrame<Float>, let layer = layer as? Layer<Float>,
+      let weights = weights as? CellPointers<Float>,
+      let gradients = gradients as? CellPointers<Float>
+    else { return nil }
+    let packed = try frame.plan.weights.packed(RecurrentWeights.self, of: layer)
+      .directions[number]
+    let cell: CellRun<Float>
+    switch description.cell {
+    case .lstm(let description):
+      cell = try FastLSTMRun(
+        frame, description, packed: packed, weights: weights, gradients: gradients)
+    default: return nil
+    }
+    return cell as? CellRun<S>
   }
 }
 

@@ -37,7 +37,7 @@ class SimpleRNNRun<S: Scalar>: CellRun<S> {
 
   @_specialize(where S == Float)
   @_specialize(where S == Double)
-  override func forward(_ step: Int, _ rows: Range<Int>) {
+  override func forward(_ step: Int, _ rows: Range<Int>, part: Range<Int>) {
     for row in rows { reference.forward(self.row(step, row)) }
   }
 

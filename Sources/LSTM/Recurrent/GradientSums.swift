@@ -1,0 +1,103 @@
+import KernelInterface
+
+/// Adds the parameters' gradients of some rows of a block of steps, blocks of columns with padding
+/// between them on one side, the canonical layout on the other.
+struct GradientSums {
+  let kernels: KernelTable
+  /// Scratch of the kernels' outer product.
+  let panel: UnsafeMutablePointer<Float>
+  let blocks: Int
+  let units: Int
+  let blockStride: Int
+
+  /// W (depth x blocks·units) += Aᵀ D.
+  func addMatrix(
+    _ w: UnsafeMutablePointer<Float>?, rows: Int, depth: Int, a: UnsafePointer<Float>,
+    aStride: Int, d: UnsafePointer<Float>, dStride: Int
+  ) {
+    guard let w else { return }
+    forEachBlock { column, from, width in
+      addOuter(
+        w + column, stride: blocks * units, rows: rows, depth: depth, columns: width, a: a,
+        aStride: aStride, d: d + from, dStride: dStride)
+    }
+  }
+
+  /// One block of W.
+  func addMatrixBlock(
+    _ w: UnsafeMutablePointer<Float>?, _ block: Int, rows: Int, depth: Int,
+    a: UnsafePointer<Float>, aStride: Int, d: UnsafePointer<Float>, dStride: Int
+  ) {
+    guard let w else { return }
+    addOuter(
+      w + block * units, stride: blocks * units, rows: rows, depth: depth, columns: units, a: a,
+      aStride: aStride, d: d + block * blockStride, dStride: dStride)
+  }
+
+  /// C (depth x columns) += Aᵀ D, without blocks.
+  func addOuter(
+    _ w: UnsafeMutablePointer<Float>, stride: Int, rows: Int, depth: Int, columns: Int,
+    a: UnsafePointer<Float>, aStride: Int, d: UnsafePointer<Float>, dStride: Int
+  ) {
+    var arguments = OuterProductArguments(
+      rows: rows, depth: depth, columns: columns, a: a, aStride: aStride, d: d,
+      dStride: dStride, c: w, cStride: stride, scratch: panel)
+    kernels.outerProduct(&arguments)
+  }
+
+  /// b += the sums of D's columns, times those of Z if it is given.
+  func addVector(
+    _ b: UnsafeMutablePointer<Float>?, rows: Int, d: UnsafePointer<Float>, dStride: Int,
+    z: UnsafePointer<Float>? = nil, zStride: Int = 0
+  ) {
+    guard let b else { return }
+    forEachBlock { column, from, width in
+      addSums(
+        b + column, rows: rows, columns: width, d: d + from, dStride: dStride,
+        z: z.map { $0 + from }, zStride: zStride)
+    }
+  }
+
+  /// The same for one vector of `columns`, without blocks.
+  func addSums(
+    _ b: UnsafeMutablePointer<Float>, rows: Int, columns: Int, d: UnsafePointer<Float>,
+    dStride: Int, z: UnsafePointer<Float>? = nil, zStride: Int = 0
+  ) {
+    var arguments = ColumnSumArguments(
+      rows: rows, columns: columns, x: d, xStride: dStride, z: z, zStride: zStride, sums: b)
+    kernels.addColumnSums(&arguments)
+  }
+
+  /// Calls `body` with (canonical column, padded column, width); all blocks at once if there is no
+  /// padding.
+  private func forEachBlock(_ body: (Int, Int, Int) -> Void) {
+    if units == blockStride {
+      body(0, 0, blocks * units)
+    } else {
+      for block in 0..<blocks { body(block * units, block * blockStride, units) }
+    }
+  }
+}
+
+extension SequenceFrame {
+  /// Calls `body` with each run of neighbouring valid rows of a block of steps: the step and row
+  /// where it begins and the number of rows, which may reach over several steps. Step 0 has runs
+  /// of its own, since what precedes it lies elsewhere.
+  @inline(__always)
+  func forEachValidRun(ofBlock block: Range<Int>, _ body: (Int, Int, Int) -> Void) {
+    let end = block.upperBound * batch
+    let firstEnd = block.lowerBound == 0 ? min(batch, end) : end
+    var row = block.lowerBound * batch
+    while row < end {
+      let limit = row < firstEnd ? firstEnd : end
+      while row < limit, !isValid(row / batch, row % batch) { row += 1 }
+      let first = row
+      if hasMask {
+        while row < limit, isValid(row / batch, row % batch) { row += 1 }
+      } else {
+        row = limit
+      }
+      if first < row { body(first / batch, first % batch, row - first) }
+    }
+  }
+}

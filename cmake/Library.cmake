@@ -1,0 +1,60 @@
+# libcarousel.so and what it is made of. Arrows point one way:
+# Carousel -> ModelFiles -> LSTM -> KernelInterface <- Kernels of each instruction set.
+
+carousel_c_module(CPlatform)
+carousel_c_module(CStatus)
+carousel_header_module(CHDF5 ${HDF5_INCLUDE_DIRS})
+carousel_header_module(CZip ${LIBZIP_INCLUDE_DIRS})
+carousel_header_module(CJansson ${JANSSON_INCLUDE_DIRS})
+target_link_libraries(CJansson INTERFACE PkgConfig::JANSSON)
+
+carousel_swift_module(KernelInterface)
+
+# The same sources once per instruction set; clang's flag steers Swift's code generation, too.
+# They index memory that their callers have checked, so they are built without checks.
+set(kernel_flags
+  "SHELL:-Ounchecked -wmo -num-threads 1" "SHELL:-Xfrontend -disable-stack-protector")
+set(kernels KernelsBaseline)
+carousel_swift_module(KernelsBaseline
+  FOLDER ${PROJECT_SOURCE_DIR}/Sources/Kernels DEPENDS KernelInterface OPTIONS ${kernel_flags})
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  list(APPEND kernels KernelsAVX2 KernelsAVX512)
+  carousel_swift_module(KernelsAVX2
+    FOLDER ${PROJECT_SOURCE_DIR}/Sources/Kernels DEPENDS KernelInterface
+    OPTIONS ${kernel_flags} "SHELL:-Xcc -march=x86-64-v3" -DKERNELS_AVX2)
+  carousel_swift_module(KernelsAVX512
+    FOLDER ${PROJECT_SOURCE_DIR}/Sources/Kernels DEPENDS KernelInterface
+    OPTIONS ${kernel_flags} "SHELL:-Xcc -march=x86-64-v4" -DKERNELS_AVX512)
+endif()
+
+carousel_swift_module(LSTM DEPENDS KernelInterface ${kernels} CPlatform)
+carousel_swift_module(ModelFiles DEPENDS LSTM CPlatform CHDF5 CZip CJansson)
+
+file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/Sources/Carousel/*.swift)
+add_library(carousel SHARED ${sources})
+add_library(carousel::carousel ALIAS carousel)
+set(exports ${PROJECT_SOURCE_DIR}/cmake/carousel.map)
+set_target_properties(carousel PROPERTIES
+  VERSION ${PROJECT_VERSION}
+  SOVERSION ${PROJECT_VERSION_MAJOR}
+  Swift_MODULE_NAME Carousel
+  Swift_MODULE_DIRECTORY ${carousel_modules}
+  LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  LINK_DEPENDS ${exports})
+target_compile_options(carousel PRIVATE
+  ${carousel_swift_flags} "SHELL:-Xcc -fmodule-map-file=${PROJECT_SOURCE_DIR}/include/module.modulemap")
+target_include_directories(carousel PUBLIC
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+  $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_link_libraries(carousel PRIVATE LSTM ModelFiles CPlatform CStatus)
+target_link_options(carousel PRIVATE
+  -static-stdlib
+  "SHELL:-L ${PROJECT_BINARY_DIR}/archives"
+  "SHELL:-Xlinker --version-script=${exports}"
+  "SHELL:-Xlinker -z -Xlinker defs"
+  # The runtime's link file names libstdc++; nothing else that is not used becomes a dependency.
+  "SHELL:-Xlinker --as-needed"
+  $<$<CONFIG:Release>:SHELL:-Xlinker -s>)
+if(CAROUSEL_SANITIZER)
+  target_link_options(carousel PRIVATE -sanitize=${CAROUSEL_SANITIZER})
+endif()

@@ -58,7 +58,7 @@ public enum FileFormat: String, CaseIterable, Sendable {
     }
   }
 
-  init(named name: String) throws(EngineError) {
+  public init(named name: String) throws(EngineError) {
     guard let format = FileFormat(rawValue: name) else {
       let known = FileFormat.allCases.map(\.rawValue).joined(separator: ", ")
       throw EngineError(.invalidArgument, "format '\(name)' is none of \(known)")

@@ -91,7 +91,7 @@ def initial_state(oracle: Oracle, net: carousel.Network) -> list | None:
     parts = [h] if c is None else [h, c]
     flat = [part[index] for index in range(len(h)) for part in parts]
     states, position = [], 0
-    for width in map(len, net.state_shapes):
+    for width in map(len, net.state_widths):
         states.append(tuple(flat[position : position + width]))
         position += width
     return states

@@ -225,6 +225,18 @@ class Network:
             groups.setdefault(state.layer, []).append(state)
         return list(groups.values())
 
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input, the batch first, None for any; a list if there are several."""
+        shapes = [signal.shape for signal in self.inputs]
+        return shapes[0] if len(shapes) == 1 else shapes
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output, as ``input_shape``."""
+        shapes = [signal.shape for signal in self.outputs]
+        return shapes[0] if len(shapes) == 1 else shapes
+
     def summary(self, print_fn: Any = print) -> None:
         """Prints a table of the layers, their output shapes and parameter counts."""
         print_fn(self.summary_text())

@@ -219,23 +219,23 @@ def trace(
     output_gradient: Any,
     state_gradient: Any,
 ) -> Trace:
-    tape = _Tape(network, call)
-    _, gradient = _loss_gradient(tape, y, loss, output_gradient)
-    has_deltas = gradient is not None or state_gradient is not None
+    has_deltas = not (y is None and output_gradient is None and state_gradient is None)
+    # Only a pass that records the flow of gradients keeps the deltas of all steps.
+    tape = _Tape(network, call, gradient_flow=has_deltas)
     if has_deltas:
+        _, gradient = _loss_gradient(tape, y, loss, output_gradient)
         tape.backward(gradient, state_gradient)
     settings = _settings(network)
     parameters = {name: values.copy() for name, values in network.parameters().items()}
     layers = {}
     for key, layer, direction in _directions(network):
-        one = LayerTrace(key, "simple_rnn", walks_back=direction == 1)
+        options = settings.get(layer, {})
+        walks_back = direction == 1 or bool(options.get("go_backwards"))
+        one = LayerTrace(key, "simple_rnn", options=options, walks_back=walks_back)
         for name, field in _FIELDS.items():
             if name.startswith("delta_") and not has_deltas:
                 continue
-            array = tape.field(layer, field, direction)
-            if array is not None and direction == 1 and not name.startswith("initial_"):
-                array = array[:, ::-1]  # from the order of its walk to that of time
-            setattr(one, name, array)
+            setattr(one, name, tape.field(layer, field, direction))
         one.kind = (
             "lstm" if one.cell is not None else "gru" if one.candidate is not None else one.kind
         )
@@ -245,7 +245,6 @@ def trace(
             for name, values in parameters.items()
             if name.startswith(prefix)
         }
-        one.options = settings.get(layer, {})
         layers[key] = one
     return Trace(layers, tape.output)
 
@@ -293,7 +292,5 @@ def gradient_flow(
         cell = tape.field(layer, _CELL_NORM, direction)
         if hidden is None:
             continue
-        if direction == 1:
-            hidden, cell = hidden[::-1], None if cell is None else cell[::-1]
         layers[key] = LayerFlow(key, hidden, cell)
     return GradientFlow(layers, value)

@@ -60,7 +60,8 @@ class LayerTrace:
     weights: dict[str, Array] = field(default_factory=dict)
     #: The layer's arguments.
     options: dict[str, Any] = field(default_factory=dict)
-    #: The layer walked from the last step to the first (the backward half of a Bidirectional).
+    #: The layer walked from the last step to the first (``go_backwards``, or the backward
+    #: half of a Bidirectional).
     walks_back: bool = False
 
     @property

@@ -18,11 +18,21 @@ PACKAGE = REPOSITORY / "bindings" / "python"
 sys.path.insert(0, str(PACKAGE))
 sys.path.insert(0, str(HERE))
 
+import carousel  # noqa: E402
+
 _by_format: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
 
 
 def manifest() -> list[dict[str, Any]]:
     return json.loads((FIXTURES / "manifest.json").read_text())["cases"]
+
+
+def pytest_sessionstart() -> None:
+    """One message instead of a thousand if there is nothing to test."""
+    try:
+        carousel.library_version()
+    except carousel.LibraryError as error:
+        pytest.exit(str(error), returncode=2)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

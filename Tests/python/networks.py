@@ -16,13 +16,13 @@ def random_cell(rng: np.random.Generator, return_sequences: bool) -> layers.Laye
         return layers.GRU(units, reset_after=bool(rng.integers(2)), **options)
     if kind == 1:
         return layers.SimpleRNN(units, **options)
+    gates = [{}, {}, {"forget_gate": False}, {"coupled_gates": True}][rng.integers(4)]
     return layers.LSTM(
         units,
         activation=str(rng.choice(["tanh", "tanh", "relu", "softsign"])),
         recurrent_activation=str(rng.choice(["sigmoid", "sigmoid", "hard_sigmoid"])),
         peepholes=bool(rng.integers(2)),
-        forget_gate=bool(rng.integers(5)),
-        coupled_gates=not rng.integers(5),
+        **gates,
         layer_norm=not rng.integers(5),
         projection_size=None if rng.integers(3) else int(rng.integers(1, 20)),
         cell_clip=None if rng.integers(4) else 0.7,

@@ -89,7 +89,9 @@ def module_arrays(group: h5py.Group, is_gradient: bool) -> dict[str, np.ndarray]
     arrays = {}
     is_bidirectional = any(name.endswith("_reverse") for name in group)
     for name in group:
-        part, _, place = name.rpartition("_l")
+        part, found, place = name.rpartition("_l")
+        if not found:  # x, h0, c0
+            continue
         index, _, reverse = place.partition("_")
         direction = ("backward/" if reverse else "forward/") if is_bidirectional else ""
         key = f"rnn_l{index}/{direction}"
@@ -129,8 +131,6 @@ def test_oracle(entry: dict[str, Any], dtype: str, record_property: Any) -> None
             net = module_network(file, dtype)
             values = module_arrays(file["params"], is_gradient=False)
             wanted = module_arrays(file["grads"], is_gradient=True)
-            for name in ("x", "h0", "c0"):
-                wanted.pop(name, None)
         else:
             net, values = cell_network(file, dtype), cell_arrays(file["params"])
             wanted = cell_arrays(file["grads"])

@@ -141,19 +141,20 @@ def _recurrent(layer: Any, merge_mode: str | None) -> c.RecurrentOptions:
     )
 
 
-def _peepholes(value: Any) -> tuple[int, bool]:
-    """The bits of ``peepholes=``, and whether they are whole matrices."""
-    if value == "dense":
-        return 7, True
-    if isinstance(value, bool) or value is None:
-        return (7 if value else 0), False
-    names = [value] if isinstance(value, str) else list(value)
-    dense = "dense" in names
+def _peepholes(layer: layers.LSTM) -> tuple[int, bool]:
+    """The bits of ``peepholes=``, and whether they are whole matrices. True and "dense" by itself
+    mean all gates that the cell has."""
+    value = layer.peepholes
+    names = [value] if isinstance(value, str) else [] if isinstance(value, bool) else list(value)
+    named = [name for name in names if name != "dense"]
     bits = 0
-    for name in names:
-        if name != "dense":
-            bits |= choice(name, "peepholes", _PEEPHOLES)
-    return bits or (7 if dense else 0), dense
+    for name in named:
+        bits |= choice(name, "peepholes", _PEEPHOLES)
+    if value is True or (names and not named):
+        has_forget = layer.forget_gate and not layer.coupled_gates
+        for name, has in zip(_PEEPHOLES, (layer.input_gate, has_forget, layer.output_gate)):
+            bits |= _PEEPHOLES[name] if has else 0
+    return bits, "dense" in names
 
 
 @_adds(layers.SimpleRNN, layers.LSTM, layers.GRU)
@@ -176,7 +177,7 @@ def _add_recurrent(
         options = c.GRUOptions(**common, reset_before=not layer.reset_after)
         builder.call("add_gru", name, options)
         return
-    peepholes, dense = _peepholes(layer.peepholes)
+    peepholes, dense = _peepholes(layer)
     options = c.LSTMOptions(
         **common,
         output_activation=activation(layer.output_activation),

@@ -485,30 +485,28 @@ def _open() -> tuple[ctypes.CDLL, Path]:
 
 
 class Library:
-    """The bound functions, as attributes under their C names."""
+    """The functions as attributes under their C names, each bound when it is first used."""
 
     path: Path
 
     def __init__(self) -> None:
-        cdll, self.path = _open()
-        for name, (result, *arguments) in _PLAIN.items():
-            self._bind(cdll, name, result, arguments)
+        self._cdll, self.path = _open()
         self._check_version()
-        for name, expected in _CHECKED.items():
-            self._bind(cdll, name, c_int, list(expected)).errcheck = self._raise
 
-    def __getattr__(self, name: str) -> Any:  # for type checkers: all attributes are functions
-        raise AttributeError(name)
-
-    def _bind(self, cdll: ctypes.CDLL, name: str, result: Any, arguments: list[Any]) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        """Binds a function; from then on it is an ordinary attribute."""
+        if name not in _CHECKED and name not in _PLAIN:
+            raise AttributeError(name)
         try:
-            function = getattr(cdll, name)
+            function = getattr(self._cdll, name)
         except AttributeError:
-            raise LibraryError(
-                f"{self.path} has no function {name}: it is no libcarousel {HEADER_VERSION[0]}"
-            ) from None
-        function.restype = result
-        function.argtypes = arguments
+            raise LibraryError(f"{self.path} has no function {name}") from None
+        if name in _CHECKED:
+            function.restype, function.argtypes = c_int, list(_CHECKED[name])
+            function.errcheck = self._raise
+        else:
+            result, *arguments = _PLAIN[name]
+            function.restype, function.argtypes = result, arguments
         setattr(self, name, function)
         return function
 

@@ -1,7 +1,11 @@
 /// A network bound to memory for one batch size and sequence length: all buffers are laid out when
 /// it is made, so that a pass neither allocates nor fails. Not for use by two threads at once.
 public final class Execution<S: Scalar> {
-  public let network: Network<S>
+  /// Outlives the execution: `owner` keeps it, or it keeps the execution.
+  public unowned let network: Network<S>
+  /// The network again, except while the execution lies idle in the network's own cache: the two
+  /// would keep each other alive for ever.
+  private var owner: Network<S>?
   public let weights: WeightSnapshot<S>
   public let batch: Int
   /// Steps of each input (1 for inputs without a time axis).
@@ -24,6 +28,7 @@ public final class Execution<S: Scalar> {
       throw EngineError(.shape, "the batch must have at least one row, got \(batch)")
     }
     self.network = network
+    owner = network
     self.weights = weights
     self.batch = batch
     self.times = times
@@ -70,6 +75,9 @@ public final class Execution<S: Scalar> {
       batch: batch, time: time, hasTime: true, width: 1, stride: 0,
       values: try plan.arena.allocate(count: 1), gradient: nil, mask: mask, ids: ids)
   }
+
+  /// The network keeps the execution from now on (`true`), or the execution the network.
+  func lie(idle: Bool) { owner = idle ? nil : network }
 
   /// Computes all signals and final states from the inputs and initial states.
   @_specialize(where S == Float)

@@ -180,13 +180,17 @@ public final class Network<S: Scalar>: @unchecked Sendable {
       cached.idle = nil
       return idle
     }
-    if let idle { return idle }
+    if let idle {
+      idle.lie(idle: false)
+      return idle
+    }
     return try Execution(
       network: self, weights: weights, batch: batch, times: times, mode: mode)
   }
 
   func giveBack(_ execution: Execution<S>) {
     guard execution.arena.byteCount <= Network.largestIdleBytes else { return }
+    execution.lie(idle: true)
     cached.withLock { $0.idle = $0.snapshot === execution.weights ? execution : nil }
   }
 

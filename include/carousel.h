@@ -956,7 +956,8 @@ typedef struct carousel_record_options {
     /* Lengths, mask, states, training, seed; NULL: none. Final states are read from the tape; those
      * that the options name are stored, too. */
     const carousel_run_options *run;
-    /* Not 0: the backward pass records the norms of dL/dc(t) and dL/dh(t). */
+    /* Not 0: the backward pass keeps the deltas of all steps, and the norms of dL/dc(t) and
+     * dL/dh(t). */
     int32_t gradient_flow;
     int32_t reserved;
 } carousel_record_options;
@@ -974,10 +975,13 @@ carousel_status carousel_network_get_tape_size(
 /* Ends a handle, as carousel_network_free. */
 void carousel_tape_free(carousel_tape *tape);
 
-/* Copies an output, or a state after the last valid step, into the caller's array. */
+/* Copies an output, or a state after the last valid step or before the first one (given, learned,
+ * carried over, or zero), into the caller's array. */
 carousel_status carousel_tape_get_output(
     const carousel_tape *tape, size_t index, const carousel_array *output);
 carousel_status carousel_tape_get_final_state(
+    const carousel_tape *tape, size_t index, const carousel_array *state);
+carousel_status carousel_tape_get_initial_state(
     const carousel_tape *tape, size_t index, const carousel_array *state);
 
 /* The backward pass: `output_gradients` are dL/doutput, one for each output;
@@ -999,8 +1003,8 @@ carousel_status carousel_tape_get_initial_state_gradient(
     const carousel_tape *tape, size_t index, const carousel_array *gradient);
 
 /* What can be seen of a recurrent layer. Deltas, derivatives of the loss with respect to the
- * pre-activations, c(t) and h(t), exist after a backward pass; norms if the tape was recorded with
- * gradient_flow. */
+ * pre-activations, c(t) and h(t), and norms exist after a backward pass, if the tape was recorded
+ * with gradient_flow. */
 typedef enum carousel_trace_field {
     CAROUSEL_TRACE_INPUT_GATE = 0,
     CAROUSEL_TRACE_FORGET_GATE = 1,
@@ -1018,12 +1022,14 @@ typedef enum carousel_trace_field {
     CAROUSEL_TRACE_CELL_DELTA = 13,
     CAROUSEL_TRACE_HIDDEN_DELTA = 14,
     CAROUSEL_TRACE_CELL_GRADIENT_NORM = 15,
-    CAROUSEL_TRACE_HIDDEN_GRADIENT_NORM = 16
+    CAROUSEL_TRACE_HIDDEN_GRADIENT_NORM = 16,
+    CAROUSEL_TRACE_INPUT = 17 /* what the layer read */
 } carousel_trace_field;
 
 /* Fills in type, rank, shape and strides (zero) of a field: (batch, time, width), or (time) for
- * norms. `direction` is 0, or 1 for the backward half of a bidirectional layer, whose steps come in
- * the order in which it walks. CAROUSEL_ERROR_NOT_FOUND if the layer has no such field. */
+ * norms. Steps come in the order of time, whatever way the layer walks. `direction` is 0, or 1 for
+ * the backward half of a bidirectional layer. CAROUSEL_ERROR_NOT_FOUND if the layer has no such
+ * field. */
 carousel_status carousel_tape_get_trace_shape(
     const carousel_tape *tape, const char *layer, carousel_trace_field field, int32_t direction,
     carousel_array *array);

@@ -94,6 +94,20 @@ public func carousel_tape_get_final_state(
   }
 }
 
+@_cdecl("carousel_tape_get_initial_state") @implementation
+public func carousel_tape_get_initial_state(
+  _ tape: OpaquePointer?, _ index: Int, _ state: UnsafePointer<carousel_array>?
+) -> carousel_status {
+  entry { () throws(EngineError) in
+    let object = try TapeObject.of(tape)
+    let index = try Argument.index(
+      index, "index", below: object.network.states.count, of: "states")
+    let view = try Argument.required(state, "state").pointee.stateView(
+      isWritten: true, "state")
+    try object.tape.readInitialState(index, into: view)
+  }
+}
+
 @_cdecl("carousel_tape_backward") @implementation
 public func carousel_tape_backward(
   _ tape: OpaquePointer?, _ outputGradients: UnsafePointer<carousel_array>?,

@@ -94,6 +94,8 @@ public enum TraceField: Int32, CaseIterable, Sendable {
   case inputGateDelta, forgetGateDelta, cellInputDelta, outputGateDelta, cellDelta, hiddenDelta
   /// One value a step: the Euclidean norms over batch and units of dL/dc(t) and dL/dh(t).
   case cellGradientNorm, hiddenGradientNorm
+  /// What the layer read, in the order of time.
+  case input
 }
 
 /// `time * batch` time-major rows of `width`, or `time` single values for the norms.

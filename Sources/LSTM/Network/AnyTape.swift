@@ -54,6 +54,14 @@ public final class AnyTape {
     }
   }
 
+  /// The state before the first step: given, learned, carried over, or zero.
+  public func readInitialState(_ index: Int, into view: TensorView) throws(EngineError) {
+    switch recording {
+    case .float32(let execution): try execution.readState(index, .initial, into: view)
+    case .float64(let execution): try execution.readState(index, .initial, into: view)
+    }
+  }
+
   /// From dL/doutputs and dL/dfinal states (empty: zero) to all other gradients.
   public func backward(
     outputGradients: [TensorView], stateGradients: [TensorView] = []
@@ -131,7 +139,9 @@ public final class AnyTape {
 
 extension TraceField {
   /// Known only after a backward pass.
-  var needsGradients: Bool { rawValue >= TraceField.inputGateDelta.rawValue }
+  var needsGradients: Bool {
+    rawValue >= TraceField.inputGateDelta.rawValue && self != .input
+  }
   /// Known only if the pass records gradient flow.
   public var isNorm: Bool { self == .cellGradientNorm || self == .hiddenGradientNorm }
 }
@@ -161,12 +171,18 @@ extension Execution {
       throw EngineError(
         .state, "field \(field) exists only if the tape was recorded with gradient flow")
     }
+    let read = signals[network.description.nodes[node].inputs.first ?? 0]
+    if field == .input {
+      let view = TraceView(
+        values: UnsafePointer(read.values), width: read.width, stride: read.stride,
+        rowsPerStep: batch)
+      return (view, read.time)
+    }
     guard let view = run.trace(field, direction: direction) else {
       throw EngineError(
         .notFound, "layer '\(layer)' has no field \(field) in direction \(direction)")
     }
-    let input = network.description.nodes[node].inputs.first ?? 0
-    return (view, signals[input].time)
+    return (view, read.time)
   }
 }
 

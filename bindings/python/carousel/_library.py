@@ -419,6 +419,7 @@ _CHECKED: dict[str, tuple[Any, ...]] = {
     ),
     "carousel_tape_get_output": (_handle, c_size_t, _arrays),
     "carousel_tape_get_final_state": (_handle, c_size_t, _arrays),
+    "carousel_tape_get_initial_state": (_handle, c_size_t, _arrays),
     "carousel_tape_backward": (_handle, _arrays, c_size_t, _arrays, c_size_t),
     "carousel_tape_get_parameter_gradients": (_handle, POINTER(c_void_p), POINTER(c_size_t)),
     "carousel_tape_get_input_gradient": (_handle, c_size_t, _arrays),

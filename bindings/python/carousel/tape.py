@@ -37,8 +37,6 @@ _FIELDS = {
     "delta_cell": 13,
     "delta_hidden": 14,
     "input": 17,
-    "initial_hidden": 18,
-    "initial_cell": 19,
 }
 _CELL_NORM, _HIDDEN_NORM = 15, 16
 
@@ -246,7 +244,19 @@ def trace(
             if name.startswith(prefix)
         }
         layers[key] = one
+    _set_initial_states(tape, layers)
     return Trace(layers, tape.output)
+
+
+def _set_initial_states(tape: _Tape, layers: dict[str, LayerTrace]) -> None:
+    flat = tape.states(tape.lib.carousel_tape_get_initial_state)
+    walks = _directions(tape.network)
+    arrays_of = iter([array for group in flat for array in group])
+    for key, _, _ in walks:
+        one = layers[key]
+        one.initial_hidden = next(arrays_of)
+        if one.kind == "lstm":
+            one.initial_cell = next(arrays_of)
 
 
 def _settings(network: Network) -> dict[str, dict[str, Any]]:

@@ -110,6 +110,12 @@ public final class Execution<S: Scalar> {
     for run in runs.reversed() { run?.backward() }
   }
 
+  /// Takes over into the network's parameters what the last training pass observed
+  /// (BatchNormalization's moving statistics). A trainer calls it once after each step.
+  public func updateStatistics() {
+    for run in runs { run?.updateStatistics(network.values.pointer) }
+  }
+
   /// The next call begins with the states in which this one ended.
   @_specialize(where S == Float)
   @_specialize(where S == Double)

@@ -81,6 +81,10 @@ open class LayerRun<S: Scalar> {
   /// the parameters' gradients, *sets* the initial states' gradients.
   open func backward() {}
 
+  /// Brings parameters up to date that a training pass itself observes (BatchNormalization's moving
+  /// statistics); `parameters` is the base of the network's buffer. See `Execution.updateStatistics`.
+  open func updateStatistics(_ parameters: UnsafeMutablePointer<S>) {}
+
   /// What the run recorded of its inside, by field name; time-major rows. See `TraceField`.
   open func trace(_ field: TraceField, direction: Int) -> TraceView<S>? { nil }
 }

@@ -62,6 +62,9 @@ public final class RunContext {
   public var isTraining = false
   /// Source of all randomness of the pass; layers derive their own keys from it and their index.
   public var randomKey: UInt64 = 0
+  /// Position of the first row in the whole batch, if this execution runs a part of one: the
+  /// randomness of a row depends on its place in the whole.
+  public var firstRow = 0
   /// Overrides what recurrent layers emit at masked steps.
   public var maskedOutput: MaskedOutput?
   /// Upper limit for the number of threads.

@@ -20,9 +20,10 @@ public final class Execution<S: Scalar> {
   let signals: [Signal<S>]
   let runs: [LayerRun<S>?]
 
+  /// - Parameter gradients: where the parameters' gradients go; nil: into memory of the execution's own.
   public init(
     network: Network<S>, weights: WeightSnapshot<S>, batch: Int, times: [Int],
-    mode: ExecutionMode, arena: Arena = Arena()
+    mode: ExecutionMode, arena: Arena = Arena(), gradients: UnsafeMutablePointer<S>? = nil
   ) throws(EngineError) {
     guard batch >= 1 else {
       throw EngineError(.shape, "the batch must have at least one row, got \(batch)")
@@ -34,8 +35,12 @@ public final class Execution<S: Scalar> {
     self.times = times
     self.mode = mode
     self.arena = arena
-    parameterGradients =
-      mode.keepsForBackward ? try arena.allocate(count: network.values.count) : nil
+    if let gradients {
+      parameterGradients = gradients
+    } else {
+      parameterGradients =
+        mode.keepsForBackward ? try arena.allocate(count: network.values.count) : nil
+    }
     let plan = ExecutionPlan(
       mode: mode, arena: arena, context: context, weights: weights,
       parameterGradients: parameterGradients)
@@ -92,6 +97,11 @@ public final class Execution<S: Scalar> {
   public func zeroGradients() {
     guard let parameterGradients else { return }
     parameterGradients.update(repeating: 0, count: network.values.count)
+    zeroSignalGradients()
+  }
+
+  /// All gradients but those of the parameters, to which the backward pass then adds.
+  func zeroSignalGradients() {
     for signal in signals {
       signal.gradient?.update(repeating: 0, count: signal.rows * signal.stride)
     }

@@ -67,6 +67,8 @@ public final class RunContext {
   public var firstRow = 0
   /// Overrides what recurrent layers emit at masked steps.
   public var maskedOutput: MaskedOutput?
+  /// Step of the sequence that is step 0 of this pass, for sequences that come in segments.
+  public var firstStep = 0
   /// Upper limit for the number of threads.
   public var threads = 1
 

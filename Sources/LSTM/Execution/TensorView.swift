@@ -18,6 +18,8 @@ public struct TensorView {
   public var batchStride: Int
   public var timeStride: Int
   public var widthStride: Int
+  /// Row b of the view is row `rows[b]` of the array (the shuffled batches of training); nil: row b.
+  var rows: UnsafePointer<Int>?
 
   public init(
     base: UnsafeMutableRawPointer?, element: Element, batch: Int, time: Int, width: Int,
@@ -40,6 +42,27 @@ public struct TensorView {
     self.init(
       base: base, element: element, batch: batch, time: time, width: width,
       batchStride: time * width, timeStride: width, widthStride: 1)
+  }
+
+  /// Elements from `base` to the first feature of a step.
+  @inline(__always)
+  func offset(batch b: Int, time t: Int) -> Int { (rows?[b] ?? b) * batchStride + t * timeStride }
+
+  /// The rows that `indices` names; they must be rows of this view, which picks none itself.
+  func picking(_ indices: UnsafeBufferPointer<Int>) -> TensorView {
+    var view = self
+    view.rows = indices.baseAddress
+    view.batch = indices.count
+    return view
+  }
+
+  /// Some of the steps.
+  func steps(_ range: Range<Int>) -> TensorView {
+    var view = self
+    view.time = range.count
+    let bytes = element == .float32 || element == .int32 ? 4 : 8
+    if !range.isEmpty { view.base = base.map { $0 + range.lowerBound * timeStride * bytes } }
+    return view
   }
 
   /// Copies into time-major rows.
@@ -68,7 +91,7 @@ public struct TensorView {
   ) {
     for t in 0..<time {
       for b in 0..<batch {
-        let from = source + (b * batchStride + t * timeStride)
+        let from = source + offset(batch: b, time: t)
         let to = rows + (t * batch + b) * stride
         for j in 0..<width { to[j] = S(from[j * widthStride]) }
       }
@@ -80,7 +103,7 @@ public struct TensorView {
   ) {
     for t in 0..<time {
       for b in 0..<batch {
-        let from = source + (b * batchStride + t * timeStride)
+        let from = source + offset(batch: b, time: t)
         let to = rows + (t * batch + b) * stride
         for j in 0..<width { to[j] = S(from[j * widthStride]) }
       }
@@ -102,7 +125,7 @@ public struct TensorView {
   /// The id at a place, or nil if it is not a whole number that fits.
   func id(batch b: Int, time t: Int) -> Int32? {
     guard let base else { return nil }
-    let index = b * batchStride + t * timeStride
+    let index = offset(batch: b, time: t)
     switch element {
     case .float32: return Int32(exactly: base.assumingMemoryBound(to: Float.self)[index])
     case .float64: return Int32(exactly: base.assumingMemoryBound(to: Double.self)[index])

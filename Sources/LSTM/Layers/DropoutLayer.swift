@@ -96,7 +96,8 @@ private final class DropoutRun<S: Scalar>: LayerRun<S> {
       let rowKey = RandomGenerator.derive(key, context.firstRow &+ b)
       for t in 0..<input.time {
         let row = t * input.batch + b
-        body(rowKey, t &* input.width, row * input.stride, row * output.stride)
+        body(
+          rowKey, (context.firstStep &+ t) &* input.width, row * input.stride, row * output.stride)
       }
     }
   }

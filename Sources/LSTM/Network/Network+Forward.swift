@@ -87,7 +87,7 @@ extension Network {
     }
   }
 
-  private func setInitialStates(
+  func setInitialStates(
     of execution: Execution<S>, _ options: ForwardOptions
   ) throws(EngineError) {
     execution.resetStates()
@@ -118,7 +118,7 @@ extension Network {
     }
   }
 
-  private func carryStates(of execution: Execution<S>) throws(EngineError) {
+  func carryStates(of execution: Execution<S>) throws(EngineError) {
     var values: [Buffer<S>] = []
     for slot in statefulStates(of: execution) {
       let buffer = try Buffer<S>(count: execution.batch * slot.stride)

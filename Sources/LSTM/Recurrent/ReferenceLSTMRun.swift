@@ -92,7 +92,8 @@ class LSTMRun<S: Scalar>: CellRun<S> {
     guard cell.zoneout > 0 else { return nil }
     return Zoneout(
       rate: cell.zoneout, isTraining: isTraining, cellKey: frame.key(.zoneoutCell),
-      hiddenKey: frame.key(.zoneoutHidden), row: step * frame.batch + row,
+      hiddenKey: frame.key(.zoneoutHidden),
+      row: (frame.plan.context.firstStep + step) * frame.batch + row,
       units: max(cell.units, cell.outputWidth))
   }
 

@@ -1,0 +1,163 @@
+/// Sequences in segments: with everything recomputed on the way back (less memory, the same
+/// gradients), or with updates in between (truncated back-propagation).
+extension Trainer {
+  /// Whether the network can be cut in time, and the options allow it.
+  func checkSegments() throws(EngineError) {
+    for layer in network.layers {
+      guard let layer, let obstacle = layer.obstacleToStreaming else { continue }
+      throw EngineError(
+        .unsupported, "training in segments: layer '\(layer.name)': \(obstacle)")
+    }
+    guard network.inputShapes.allSatisfy(\.hasTime) else {
+      throw EngineError(.unsupported, "training in segments: an input has no time axis")
+    }
+    guard options.segment > 0 else { return }
+    for node in network.description.nodes {
+      if case .batchNormalization = node.layer.kind, node.layer.isTrainable {
+        throw EngineError(
+          .unsupported,
+          "training in segments: layer '\(node.layer.name)' needs the statistics of all steps")
+      }
+    }
+  }
+
+  private func check(_ batch: TrainingBatch) throws(EngineError) -> Int {
+    guard let time = batch.times.first, batch.times.allSatisfy({ $0 == time }) else {
+      throw EngineError(.shape, "training in segments: inputs differ in the number of steps")
+    }
+    guard !batch.data.takesMask || !lossIsAtTheEnd(batch.data, time) else {
+      throw EngineError(
+        .unsupported,
+        "training in segments: lengths and masks need targets at every step of the sequence")
+    }
+    return time
+  }
+
+  /// An output has its loss at one step only.
+  private func lossIsAtTheEnd(_ data: TrainingData, _ time: Int) -> Bool {
+    zip(data.targets, network.outputShapes).contains { target, shape in
+      !shape.hasTime || (target.time == 1 && time > 1)
+    }
+  }
+
+  private func states(
+    batch: Int, boundaries: Int
+  ) throws(EngineError) -> SegmentStates<S> {
+    if let segments, segments.batch == batch, segments.count == boundaries { return segments }
+    segments = nil
+    let made = try SegmentStates(network: network, batch: batch, count: boundaries)
+    segments = made
+    return made
+  }
+
+  /// Forward over all segments, of which only the states at the ends are kept, then backward.
+  func segmentedPass(
+    _ batch: TrainingBatch, key: UInt64, share: Double, tally: inout Tally
+  ) throws(EngineError) {
+    let parts = SegmentStates<S>.parts(try check(batch), every: options.segment)
+    let states = try states(batch: batch.rows.count, boundaries: parts.count)
+    for (index, steps) in parts.enumerated() {
+      let run = try forward(batch, steps, index, states, key: key)
+      run.countPositions(into: &tally)
+      run.evaluate(into: &tally, metrics: options.metrics)
+      try checkLoss(tally, run)
+      if index + 1 < parts.count { states.storeFinal(run.execution, at: index + 1) }
+    }
+    try backward(
+      batch, parts[...], states, key: key, share: share, counts: tally.counts, isForwarded: true)
+  }
+
+  /// One segment forwards, from the state at its beginning.
+  private func forward(
+    _ batch: TrainingBatch, _ steps: Range<Int>, _ boundary: Int, _ states: SegmentStates<S>,
+    key: UInt64
+  ) throws(EngineError) -> TrainingRun<S> {
+    var part = batch
+    part.steps = steps
+    let run = try run(for: part)
+    let execution = run.execution
+    try run.load(part, classWeights: options.classWeights)
+    if steps.lowerBound == 0 {
+      try network.setInitialStates(of: execution, ForwardOptions())
+    } else {
+      states.setInitial(execution, from: boundary)
+    }
+    execution.context.isTraining = true
+    execution.context.randomKey = key
+    execution.context.firstStep = steps.lowerBound
+    execution.forward()
+    return run
+  }
+
+  /// The segments backwards, the last first, each computed again from its stored state (the last
+  /// not, if it is the one that was computed last). The loss is that of the segments that
+  /// `lossParts` counts from the end; nil: of all.
+  private func backward(
+    _ batch: TrainingBatch, _ parts: ArraySlice<Range<Int>>, _ states: SegmentStates<S>,
+    key: UInt64, share: Double, counts: [Int], isForwarded: Bool, lossParts: Int = .max
+  ) throws(EngineError) {
+    var ignored = newTally()
+    for (distance, index) in parts.indices.reversed().enumerated() {
+      var part = batch
+      part.steps = parts[index]
+      let isLast = distance == 0
+      let run =
+        isLast && isForwarded
+        ? try self.run(for: part) : try forward(batch, parts[index], index, states, key: key)
+      if !isLast { run.countPositions(into: &ignored) }
+      let weights =
+        distance < lossParts ? options.lossWeights : options.lossWeights.map { _ in 0 }
+      run.evaluate(into: &ignored, metrics: [], weights: weights, counts: counts, share: share)
+      if !isLast { states.setFinalGradients(run.execution) }
+      run.execution.backward()
+      states.storeInitialGradients(run.execution)
+    }
+  }
+
+  /// The sequence in parts of `every` steps, with a step of the optimiser after each.
+  func truncatedStep(
+    _ batch: TrainingBatch, _ truncation: TrainingOptions.Truncation
+  ) throws(EngineError) -> StepResult {
+    let parts = SegmentStates<S>.parts(try check(batch), every: truncation.every)
+    let window = truncation.through / truncation.every
+    let states = try states(batch: batch.rows.count, boundaries: parts.count + 1)
+    var tally = newTally()
+    var penalties = 0.0
+    var norm = 0.0
+    for (index, steps) in parts.enumerated() {
+      weights.refresh(from: network)
+      gradients.zero()
+      let key = stepKey
+      var partTally = newTally()
+      let run = try forward(batch, steps, index, states, key: key)
+      run.countPositions(into: &partTally)
+      // Metrics and loss of the part, before its update.
+      run.evaluate(into: &partTally, metrics: options.metrics)
+      try checkLoss(partTally, run)
+      states.storeFinal(run.execution, at: index + 1)
+      if index + 1 == parts.count, network.isStateful {
+        try network.carryStates(of: run.execution)
+      }
+      tally.add(partTally)
+      guard partTally.positions > 0 else { continue }
+      run.execution.updateStatistics()
+      try backward(
+        batch, parts[max(index + 1 - window, 0)...index], states, key: key, share: 1,
+        counts: partTally.counts, isForwarded: true, lossParts: 1)
+      let update = try applyGradients()
+      penalties = update.penalty
+      norm = update.gradientNorm
+    }
+    return StepResult(
+      step: progress.step, loss: tally.loss(weights: options.lossWeights) + penalties,
+      gradientNorm: norm, metrics: means(tally), tally: tally)
+  }
+}
+
+extension SegmentStates {
+  /// Parts of `length` steps, the last of what remains; at least one, which may be empty.
+  static func parts(_ time: Int, every length: Int) -> [Range<Int>] {
+    guard time > 0 else { return [0..<0] }
+    return stride(from: 0, to: time, by: length).map { $0..<min($0 + length, time) }
+  }
+}

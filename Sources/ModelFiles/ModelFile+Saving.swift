@@ -33,6 +33,28 @@ extension ModelFile {
         try HDF5FileWriter.write(to: path, isSealed: true) { (root) throws(EngineError) in
           try CarouselFormat.write(contents, to: root, compression: options.compression)
         }
+      case .kerasH5:
+        let writer = try KerasWriter(
+          contents, purpose: .model, namesModules: false, compression: options.compression)
+        try HDF5FileWriter.write(to: path) { (root) throws(EngineError) in
+          try writer.writeWholeModel(root)
+        }
+      case .keras:
+        let writer = try KerasWriter(
+          contents, purpose: .model, namesModules: true, compression: options.compression)
+        try writer.writeArchive(to: path)
+      case .kerasWeights:
+        let writer = try KerasWriter(
+          contents, purpose: .weightsOnly, namesModules: true, compression: options.compression)
+        try HDF5FileWriter.write(to: path) { (root) throws(EngineError) in
+          try writer.writeStore(root)
+        }
+      case .kerasLegacyWeights:
+        let writer = try KerasWriter(
+          contents, purpose: .weightsOnly, namesModules: true, compression: options.compression)
+        try HDF5FileWriter.write(to: path) { (root) throws(EngineError) in
+          try writer.writeLegacyWeights(root)
+        }
       default:
         throw EngineError(.unsupported, "layout '\(options.format.rawValue)' is not written")
       }

@@ -80,6 +80,24 @@ enum AtomicFile {
     }
   }
 
+  static func remove(_ path: String) { unlink(path) }
+
+  /// All bytes of a file that this process wrote.
+  static func contents(of path: String) throws(EngineError) -> Buffer<UInt8> {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure("the file cannot be read back") }
+    defer { close(descriptor) }
+    let size = Int(lseek(descriptor, 0, SEEK_END))
+    let buffer = try Buffer<UInt8>(count: max(0, size))
+    var offset = 0
+    while offset < size {
+      let count = pread(descriptor, buffer.pointer + offset, size - offset, off_t(offset))
+      guard count > 0 else { throw failure("the file cannot be read back") }
+      offset += count
+    }
+    return buffer
+  }
+
   static func failure(_ what: String) -> EngineError {
     EngineError(.io, "\(what): \(String(cString: strerror(errno)))")
   }

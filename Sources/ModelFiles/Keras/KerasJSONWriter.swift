@@ -1,0 +1,217 @@
+import LSTM
+
+/// Writes an architecture as Keras JSON, in the dialect that Keras 3.0 and later and tf.keras 2.10 to 2.15 all
+/// read: only the options that both know, `batch_input_shape`, connections in the old list form.
+///
+/// What Keras cannot express is refused with the reason.
+struct KerasJSONWriter {
+  enum Purpose {
+    /// A model that Keras must compute as we do.
+    case model
+    /// Only the arrays and their order count.
+    case weightsOnly
+  }
+
+  let description: NetworkDescription
+  let purpose: Purpose
+  /// Puts the module beside every class name (`.keras`, `to_json`); else only where wrapped layers need it.
+  let namesModules: Bool
+  /// Keras's name for each node.
+  let names: [String]
+
+  init(_ description: NetworkDescription, purpose: Purpose, namesModules: Bool) {
+    self.description = description
+    self.purpose = purpose
+    self.namesModules = namesModules
+    var used: Set<String> = []
+    names = description.nodes.map { node in
+      // Keras 3 does not allow slashes.
+      let plain = String(node.layer.name.map { $0 == "/" ? "_" : $0 })
+      var name = plain
+      var count = 1
+      while !used.insert(name).inserted {
+        count += 1
+        name = "\(plain)_\(count)"
+      }
+      return name
+    }
+  }
+
+  func write() throws(EngineError) -> JSONValue {
+    var layers: [JSONValue] = []
+    for (index, node) in description.nodes.enumerated() {
+      do throws(EngineError) {
+        var layer = try self.layer(node.layer.kind, name: names[index], node: index)
+        if !description.isChain {
+          layer["name"] = .string(names[index])
+          let sources = node.inputs.map { reference($0) + [.object([:])] }
+          layer["inbound_nodes"] = .array(
+            sources.isEmpty ? [] : [.array(sources.map { .array($0) })])
+        }
+        layers.append(.object(layer))
+      } catch {
+        throw error.within("layer '\(node.layer.name)'")
+      }
+    }
+    var config: JSONObject = ["name": .string(description.name), "layers": .array(layers)]
+    if !description.isChain {
+      config["input_layers"] = .array(description.inputs.map { .array(reference($0)) })
+      config["output_layers"] = .array(description.outputs.map { .array(reference($0)) })
+    }
+    var model = wrapped(description.isChain ? "Sequential" : "Functional", config)
+    if namesModules { model["module"] = "keras" }
+    return .object(model)
+  }
+
+  private func reference(_ node: Int) -> [JSONValue] {
+    [.string(names[node]), .integer(0), .integer(0)]
+  }
+
+  private func wrapped(
+    _ className: String, _ config: JSONObject, isInner: Bool = false
+  ) -> JSONObject {
+    var object: JSONObject = [:]
+    if namesModules || isInner { object["module"] = "keras.layers" }
+    object["class_name"] = .string(className)
+    object["config"] = .object(config)
+    if namesModules || isInner { object["registered_name"] = .null }
+    return object
+  }
+
+  // MARK: - Layers
+
+  private func layer(
+    _ kind: LayerKind, name: String, node: Int, isInner: Bool = false
+  ) throws(EngineError) -> JSONObject {
+    var (className, options) = try classAndOptions(kind, name: name, node: node)
+    var config: JSONObject = ["name": .string(name)]
+    if !description.nodes[node].layer.isTrainable { options["trainable"] = .bool(false) }
+    for member in options.members { config[member.key] = member.value }
+    return wrapped(className, config, isInner: isInner)
+  }
+
+  private func classAndOptions(
+    _ kind: LayerKind, name: String, node: Int
+  ) throws(EngineError) -> (String, JSONObject) {
+    switch kind {
+    case .input(let input): return ("InputLayer", self.input(input))
+    case .dense(let units, let activation, let useBias):
+      return (
+        "Dense",
+        [
+          "units": .integer(units), "activation": try self.activation(activation),
+          "use_bias": .bool(useBias),
+        ]
+      )
+    case .embedding(let vocabulary, let dimension, let masksZero):
+      return (
+        "Embedding",
+        [
+          "input_dim": .integer(vocabulary), "output_dim": .integer(dimension),
+          "mask_zero": .bool(masksZero),
+        ]
+      )
+    case .recurrent(let recurrent): return try self.recurrent(recurrent)
+    case .bidirectional(let description):
+      return ("Bidirectional", try bidirectional(description, name: name))
+    case .timeDistributed(let inner):
+      let layer = try layer(inner, name: name + "_layer", node: node, isInner: true)
+      return ("TimeDistributed", ["layer": .object(layer)])
+    case .activation(let activation): return try activationLayer(activation)
+    case .conv1D(let description):
+      var options: JSONObject = [
+        "filters": .integer(description.filters),
+        "kernel_size": .array([.integer(description.kernelSize)]),
+        "strides": .array([.integer(description.stride)]),
+        "padding": .string(description.padding.name),
+        "dilation_rate": .array([.integer(description.dilation)]),
+        "activation": try self.activation(description.activation),
+        "use_bias": .bool(description.useBias),
+      ]
+      if description.groups != 1 { options["groups"] = .integer(description.groups) }
+      return ("Conv1D", options)
+    case .prelu(let sharesTime):
+      return ("PReLU", sharesTime ? ["shared_axes": .array([.integer(1)])] : [:])
+    case .batchNormalization(let epsilon, let momentum, let scales, let centers):
+      return (
+        "BatchNormalization",
+        [
+          "axis": .integer(-1), "momentum": .number(momentum), "epsilon": .number(epsilon),
+          "center": .bool(centers), "scale": .bool(scales),
+        ]
+      )
+    case .layerNormalization(let epsilon, let scales, let centers, let rms):
+      if rms {
+        return ("RMSNormalization", ["axis": .integer(-1), "epsilon": .number(epsilon)])
+      }
+      return (
+        "LayerNormalization",
+        [
+          "axis": .array([.integer(-1)]), "epsilon": .number(epsilon), "center": .bool(centers),
+          "scale": .bool(scales),
+        ]
+      )
+    default: return simpleLayer(kind)
+    }
+  }
+
+  /// Layers that Keras has exactly as they are here.
+  private func simpleLayer(_ kind: LayerKind) -> (String, JSONObject) {
+    switch kind {
+    case .masking(let value): return ("Masking", ["mask_value": .number(value)])
+    case .dropout(let dropout):
+      switch dropout {
+      case .elements(let rate): return ("Dropout", ["rate": .number(rate)])
+      case .channels(let rate): return ("SpatialDropout1D", ["rate": .number(rate)])
+      case .gaussian(let rate): return ("GaussianDropout", ["rate": .number(rate)])
+      case .noise(let deviation): return ("GaussianNoise", ["stddev": .number(deviation)])
+      case .alpha(let rate): return ("AlphaDropout", ["rate": .number(rate)])
+      case .identity: return ("Dropout", ["rate": .number(0)])
+      }
+    case .pooling1D(let pooling):
+      return (
+        pooling.kind == .max ? "MaxPooling1D" : "AveragePooling1D",
+        [
+          "pool_size": .array([.integer(pooling.poolSize)]),
+          "strides": .array([.integer(pooling.stride)]),
+          "padding": pooling.padsToSame ? "same" : "valid",
+        ]
+      )
+    case .globalPooling1D(let kind, let keepsTime):
+      return (
+        kind == .max ? "GlobalMaxPooling1D" : "GlobalAveragePooling1D",
+        keepsTime ? ["keepdims": .bool(true)] : [:]
+      )
+    case .reshape(let extents):
+      return ("Reshape", ["target_shape": .array(extents.map { .integer($0) })])
+    case .permuteTimeAndFeatures:
+      return ("Permute", ["dims": .array([.integer(2), .integer(1)])])
+    case .repeatVector(let count): return ("RepeatVector", ["n": .integer(count)])
+    case .zeroPadding1D(let left, let right):
+      return ("ZeroPadding1D", ["padding": .array([.integer(left), .integer(right)])])
+    case .upSampling1D(let size): return ("UpSampling1D", ["size": .integer(size)])
+    case .merge(let merge):
+      switch merge {
+      case .concatenate: return ("Concatenate", ["axis": .integer(-1)])
+      case .add: return ("Add", [:])
+      case .subtract: return ("Subtract", [:])
+      case .multiply: return ("Multiply", [:])
+      case .average: return ("Average", [:])
+      case .maximum: return ("Maximum", [:])
+      case .minimum: return ("Minimum", [:])
+      }
+    default: return ("Flatten", [:])
+    }
+  }
+
+  private func input(_ input: InputDescription) -> JSONObject {
+    var shape: [JSONValue] = [.optional(input.batch)]
+    if input.shape.hasTime { shape.append(.optional(input.shape.time)) }
+    if !input.shape.isIds { shape.append(.integer(input.shape.features)) }
+    // tf.keras refuses `batch_shape`: right for a file that it would misunderstand.
+    return [
+      needsKeras3 ? "batch_shape" : "batch_input_shape": .array(shape),
+      "dtype": input.shape.isIds ? "int32" : "float32",
+    ]
+  }
+}

@@ -51,7 +51,7 @@ def tables(selected, rows: list[dict], limits, threads: list[int]) -> str:
     }
     peers = list(dict.fromkeys(row["peer"] for row in rows if "median_us" in row))
     versions = {row["peer"]: row["version"] for row in rows if "version" in row}
-    text, ratios, gains = [], [], []
+    text, ratios, gains, noisy = [], [], [], 0
     for count in threads:
         lines = []
         for workload in selected:
@@ -77,6 +77,7 @@ def tables(selected, rows: list[dict], limits, threads: list[int]) -> str:
             if ours and best:
                 ratio = others[best]["median_us"] / ours["median_us"]
                 ratios.append(ratio)
+                noisy += not (ours["quiet"] and others[best]["quiet"])
                 line.append(f"{ratio:.2f}")
             else:
                 line.append("")
@@ -94,7 +95,8 @@ def tables(selected, rows: list[dict], limits, threads: list[int]) -> str:
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
         text += [
             f"\nRatio: the best float32 peer's time over ours; geometric mean {mean:.2f}, "
-            f"worst {min(ratios):.2f}, over {len(ratios)} rows."
+            f"worst {min(ratios):.2f}, over {len(ratios)} rows"
+            + (f", {noisy} of them noisy." if noisy else ".")
         ]
     if len(threads) > 1:
         first, second = threads[:2]

@@ -14,8 +14,7 @@ typedef struct {
   carousel_network *network;
   carousel_stream *stream;
   float *output;
-  const float *gradients; /* of the tape that the last training step recorded */
-  carousel_tape *tape;
+  carousel_tape *tape; /* of the last training step */
   int failed;
 } program_state;
 
@@ -106,9 +105,10 @@ static int write_transposed(FILE *file, const float *values, long in, long colum
 
 static const float *gradient_of(program_state *p, const char *name) {
   void *gradients = NULL;
+  size_t size = 0;
   carousel_parameter_info info;
   CAROUSEL_INIT(info);
-  check(p, carousel_tape_get_parameter_gradients(p->tape, &gradients, NULL));
+  check(p, carousel_tape_get_parameter_gradients(p->tape, &gradients, &size));
   check(p, carousel_network_find_parameter(p->network, name, &info));
   return p->failed ? NULL : (const float *)gradients + info.offset;
 }

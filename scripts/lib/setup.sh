@@ -132,7 +132,7 @@ need_torch() {
 # The library as it ships: build/libcarousel.so.
 build_library() {
   [ -f build/CMakeCache.txt ] ||
-    cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release > build.log 2>&1 || {
+    cmake --preset release > build.log 2>&1 || {
     cat build.log >&2
     rm -f build.log
     return 1

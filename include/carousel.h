@@ -243,6 +243,15 @@ typedef struct carousel_array {
  * origin use a current libhdf5, or load in a process of its own.
  */
 
+/* What a loaded network computes in. */
+typedef enum carousel_precision {
+    /* What the file says, if it is one of ours; else float32. */
+    CAROUSEL_PRECISION_OF_FILE = 0,
+    CAROUSEL_PRECISION_FLOAT32 = 1,
+    /* The reference path. */
+    CAROUSEL_PRECISION_FLOAT64 = 2
+} carousel_precision;
+
 typedef struct carousel_load_options {
     size_t struct_size;
     /* One of the names above; NULL: recognise it. */
@@ -253,7 +262,7 @@ typedef struct carousel_load_options {
     uint64_t largest_file;
     /* Not 0: accept weights that are NaN or infinite. */
     int32_t allow_non_finite;
-    int32_t reserved;
+    carousel_precision precision;
 } carousel_load_options;
 
 /* Loads a network with its architecture. `options` may be NULL. */

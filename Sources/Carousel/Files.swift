@@ -71,6 +71,12 @@ extension carousel_load_options {
       config_json, "options->config_json", limit: Argument.longestJSON)
     result.allowsNonFinite = allow_non_finite != 0
     result.limits = Argument.limits(largest_file)
+    switch precision {
+    case CAROUSEL_PRECISION_OF_FILE: break
+    case CAROUSEL_PRECISION_FLOAT32: result.precision = .float32
+    case CAROUSEL_PRECISION_FLOAT64: result.precision = .float64
+    default: throw Argument.unknown(precision.rawValue, "options->precision")
+    }
     return result
   }
 }

@@ -8,6 +8,8 @@ public enum ModelFile {
     /// Text of `model.to_json()`, for Keras files that hold weights only.
     public var configJSON: String?
     public var allowsNonFinite = false
+    /// What the network computes in; nil: what the file says.
+    public var precision: ModelContents.Precision?
     public var limits = FileLimits()
 
     public init() {}
@@ -18,7 +20,8 @@ public enum ModelFile {
     _ path: String, options: LoadOptions = LoadOptions()
   ) throws(EngineError) -> ModelContents {
     do throws(EngineError) {
-      let contents = try read(path, options)
+      var contents = try read(path, options)
+      if let precision = options.precision { contents.precision = precision }
       if !options.allowsNonFinite { try contents.checkFinite() }
       return contents
     } catch {

@@ -61,7 +61,7 @@ class LoadOptions(Options):
         ("config_json", c_char_p),
         ("largest_file", c_uint64),
         ("allow_non_finite", c_int32),
-        ("dtype", c_int),
+        ("precision", c_int),
     ]
 
 

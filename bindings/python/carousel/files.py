@@ -24,7 +24,8 @@ def _options(
         config_json=c.encode(config, "config"),
         largest_file=integer(largest_file, "largest_file"),
         allow_non_finite=bool(allow_non_finite),
-        dtype=arrays.dtype_code(dtype),
+        # The library counts from 1; 0 is what the file says.
+        precision=0 if dtype is None else arrays.dtype_code(dtype) + 1,
     )
 
 
@@ -33,7 +34,7 @@ def load(
     config: Any = None,
     format: str | None = None,
     *,
-    dtype: Any = "float32",
+    dtype: Any = None,
     largest_file: int = 0,
     allow_non_finite: bool = False,
 ) -> Network:
@@ -44,7 +45,8 @@ def load(
         config: for files of weights alone: what Keras's ``model.to_json()`` gave, as text or
             as the dict that the text describes.
         format: the layout, to be held to it.
-        dtype: ``"float64"`` for a network on the reference path.
+        dtype: ``"float32"``, or ``"float64"`` for a network on the reference path; None: what the
+            file says if it is one of Carousel's own, else float32.
         largest_file: refuse files of more bytes; 0: no limit.
         allow_non_finite: accept weights that are NaN or infinite.
 
@@ -69,7 +71,7 @@ def inspect(path: Path, config: Any = None, format: str | None = None) -> dict[s
 
     Works for files of weights alone, too.
     """
-    options = _options(format, config, 0, True, "float32")
+    options = _options(format, config, 0, True, None)
     text = c.read_text(c.library().carousel_inspect, c.encode_path(path), ctypes.byref(options))
     found: dict[str, Any] = json.loads(text)
     return found

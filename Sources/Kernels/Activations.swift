@@ -1,15 +1,12 @@
 import KernelInterface
 
-/// The function at x, for every code but softmax. The usual two are inlined where they are used, the
-/// others take their vector through memory: as an argument it would be torn into pieces.
-@inline(always) func apply(_ function: KernelActivation, _ x: Vector) -> Vector {
+/// The function at x, for every code but softmax. It is not inlined, and takes its vector through
+/// memory: as an argument it would be torn into pieces.
+@inline(never) func apply(_ function: KernelActivation, _ value: inout Vector) {
   switch function.code {
-  case .sigmoid: return sigmoid(x)
-  case .tanh: return tanh(x)
-  default:
-    var value = x
-    applyOther(function, &value)
-    return value
+  case .sigmoid: value = sigmoid(value)
+  case .tanh: value = tanh(value)
+  default: applyOther(function, &value)
   }
 }
 
@@ -104,13 +101,37 @@ func activate(_ arguments: UnsafePointer<ActivationArguments>) {
   }
 }
 
-private func activateRow(_ function: KernelActivation, _ n: Int, _ x: Floats, _ y: MutableFloats) {
+/// y = function(x) for n elements; x and y may be the same.
+@inline(never) func activateRow(
+  _ function: KernelActivation, _ n: Int, _ x: Floats, _ y: MutableFloats
+) {
+  let whole = n / lanes * lanes
   var j = 0
-  while j + lanes <= n {
-    store(apply(function, load(x + j)), y + j)
-    j += lanes
+  // The usual two have loops of their own.
+  switch function.code {
+  case .sigmoid:
+    while j < whole {
+      store(sigmoid(load(x + j)), y + j)
+      j += lanes
+    }
+  case .tanh:
+    while j < whole {
+      store(tanh(load(x + j)), y + j)
+      j += lanes
+    }
+  default:
+    while j < whole {
+      var value = load(x + j)
+      applyOther(function, &value)
+      store(value, y + j)
+      j += lanes
+    }
   }
-  if j < n { store(apply(function, load(x + j, count: n - j)), y + j, count: n - j) }
+  if j < n {
+    var value = load(x + j, count: n - j)
+    apply(function, &value)
+    store(value, y + j, count: n - j)
+  }
 }
 
 func activateBackward(_ arguments: UnsafePointer<ActivationArguments>) {

@@ -1,51 +1,64 @@
 import KernelInterface
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 func gruForward(_ arguments: UnsafePointer<GRUPointwiseArguments>) {
-  let s = arguments.pointee
-  for row in 0..<s.rows {
-    var unit = 0
-    while unit < s.units {
-      if s.computesGates { forwardGates(s, row, unit) }
-      if s.computesOutput { forwardHidden(s, row, unit) }
-      unit += lanes
-    }
+  for row in 0..<arguments.pointee.rows {
+    if arguments.pointee.computesGates { forwardGates(arguments, row) }
+    if arguments.pointee.computesOutput { forwardHidden(arguments, row) }
   }
 }
 
-@inline(always) private func activateBlock(
-  _ s: GRUPointwiseArguments, _ row: Int, _ at: Int, _ function: KernelActivation,
-  adding extra: Vector
-) -> Vector {
-  let p = s.gates + row * s.gatesStride + at
-  let z = load(p) + extra
-  if let kept = s.preactivations { store(z, kept + row * s.preactivationsStride + at) }
-  let value = apply(function, z)
-  store(value, p)
-  return value
+/// Block `block` of a row: keeps its pre-activation if asked, and activates it in place.
+private func activateBlock(
+  _ s: UnsafePointer<GRUPointwiseArguments>, _ row: Int, _ block: Int,
+  _ function: KernelActivation
+) {
+  let width = wholeVectors(s.pointee.units)
+  let at = block * s.pointee.blockStride
+  let z = s.pointee.gates + row * s.pointee.gatesStride + at
+  if let kept = s.pointee.preactivations {
+    memcpy(kept + row * s.pointee.preactivationsStride + at, z, width * MemoryLayout<Float>.size)
+  }
+  activateRow(function, width, Floats(z), z)
 }
 
-@inline(always) private func forwardGates(_ s: GRUPointwiseArguments, _ row: Int, _ unit: Int) {
-  let zero = splat(0)
-  _ = activateBlock(s, row, unit, s.gateActivation, adding: zero)
-  let r = activateBlock(s, row, s.blockStride + unit, s.gateActivation, adding: zero)
-  if let resetHidden = s.resetHidden {
-    let hidden = load(s.previousHidden + row * s.previousHiddenStride + unit)
-    store(r * hidden, resetHidden + row * s.resetHiddenStride + unit)
+private func forwardGates(_ s: UnsafePointer<GRUPointwiseArguments>, _ row: Int) {
+  activateBlock(s, row, 0, s.pointee.gateActivation)
+  activateBlock(s, row, 1, s.pointee.gateActivation)
+  guard let resetHidden = s.pointee.resetHidden else { return }
+  let r = s.pointee.gates + row * s.pointee.gatesStride + s.pointee.blockStride
+  let hidden = s.pointee.previousHidden + row * s.pointee.previousHiddenStride
+  let product = resetHidden + row * s.pointee.resetHiddenStride
+  var j = 0
+  while j < s.pointee.units {
+    store(load(r + j) * load(hidden + j), product + j)
+    j += lanes
   }
 }
 
-@inline(always) private func forwardHidden(_ s: GRUPointwiseArguments, _ row: Int, _ unit: Int) {
-  let gates = s.gates + row * s.gatesStride + unit
-  let z = load(gates)
-  var recurrent = splat(0)
-  if let candidate = s.candidate {
-    recurrent = load(gates + s.blockStride) * load(candidate + row * s.candidateStride + unit)
+private func forwardHidden(_ s: UnsafePointer<GRUPointwiseArguments>, _ row: Int) {
+  let z = s.pointee.gates + row * s.pointee.gatesStride
+  let n = z + 2 * s.pointee.blockStride
+  if let candidate = s.pointee.candidate {
+    let q = candidate + row * s.pointee.candidateStride
+    multiplyAdd(wholeVectors(s.pointee.units), Floats(z + s.pointee.blockStride), q, n)
   }
-  let n = activateBlock(
-    s, row, 2 * s.blockStride + unit, s.candidateActivation, adding: recurrent)
-  if let output = s.output {
-    let hidden = load(s.previousHidden + row * s.previousHiddenStride + unit)
-    store(fma(z, hidden, (splat(1) - z) * n), output + row * s.outputStride + unit)
+  activateBlock(s, row, 2, s.pointee.candidateActivation)
+  guard let outputs = s.pointee.output else { return }
+  let output = outputs + row * s.pointee.outputStride
+  let hidden = s.pointee.previousHidden + row * s.pointee.previousHiddenStride
+  var j = 0
+  while j < s.pointee.units {
+    let update = load(z + j)
+    store(fma(update, load(hidden + j), (splat(1) - update) * load(n + j)), output + j)
+    j += lanes
   }
 }
 

@@ -80,7 +80,7 @@ struct StandardMember {
   }
 }
 
-@inline(never) private func finishStandard(
+@inline(never) func finishStandard(
   _ p: StepPlaces, _ count: Int, _ z: Floats, _ blockStride: Int
 ) {
   var member = 0

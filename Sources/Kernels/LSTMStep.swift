@@ -44,9 +44,8 @@ private func stepOneRow(
         let sums = tile(groups: 2, blocks: 4)
         finishStandard(places, 0, blockStride, sums.g0, sums.g1)
       default:
-        let sums = tile(groups: 3, blocks: 4)
-        finishStandard(places, 0, blockStride, sums.g0, sums.g1)
-        finishStandard(places, 2, blockStride, sums.g2)
+        tile(groups: 3, blocks: 4).write(groups: 3, blocks: 4, z)
+        finishStandard(places, 3, Floats(z), blockStride)
       }
     } else {
       if blocks == 4 && count == 2 {

@@ -30,6 +30,9 @@
 /// Floats in a vector.
 @inline(always) var lanes: Int { Vector.scalarCount }
 
+/// n rounded up to whole vectors.
+@inline(always) func wholeVectors(_ n: Int) -> Int { (n + lanes - 1) / lanes * lanes }
+
 typealias Floats = UnsafePointer<Float>
 typealias MutableFloats = UnsafeMutablePointer<Float>
 

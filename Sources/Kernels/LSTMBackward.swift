@@ -1,53 +1,5 @@
 import KernelInterface
 
-func lstmForward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
-  let s = arguments.pointee
-  for row in 0..<s.rows {
-    var unit = 0
-    while unit < s.units {
-      if s.computesCell { forwardCell(s, row, unit) }
-      if s.computesOutput { forwardOutput(s, row, unit) }
-      unit += lanes
-    }
-  }
-}
-
-/// Activates one block in place, keeping its pre-activation if asked; an absent gate is 1.
-@inline(always) private func activateBlock(
-  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int, _ block: Int,
-  _ function: KernelActivation, _ peephole: Floats?, _ cell: Vector
-) -> Vector {
-  guard block >= 0 else { return splat(1) }
-  let at = block * s.blocks.stride + unit
-  let p = s.gates + row * s.gatesStride + at
-  var z = load(p)
-  if let peephole { z = fma(load(peephole + unit), cell, z) }
-  if let kept = s.preactivations { store(z, kept + row * s.preactivationsStride + at) }
-  let value = apply(function, clip(z, s.gateClip))
-  store(value, p)
-  return value
-}
-
-@inline(always) private func forwardCell(_ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int) {
-  let previous = load(s.previousCell + row * s.previousCellStride + unit)
-  let i = activateBlock(s, row, unit, s.blocks.input, s.gateActivation, s.inputPeephole, previous)
-  let f =
-    s.blocks.couples
-    ? splat(1) - i
-    : activateBlock(s, row, unit, s.blocks.forget, s.gateActivation, s.forgetPeephole, previous)
-  let g = activateBlock(s, row, unit, s.blocks.cell, s.cellActivation, nil, previous)
-  store(clip(fma(f, previous, i * g), s.cellClip), s.cell + row * s.cellStride + unit)
-}
-
-@inline(always) private func forwardOutput(_ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int) {
-  let c = load(s.cell + row * s.cellStride + unit)
-  let o = activateBlock(s, row, unit, s.blocks.output, s.gateActivation, s.outputPeephole, c)
-  let u = s.outputSource.map { load($0 + row * s.outputSourceStride + unit) } ?? c
-  if let output = s.output {
-    store(o * apply(s.outputActivation, u), output + row * s.outputStride + unit)
-  }
-}
-
 func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
   let s = arguments.pointee
   guard let deltas = s.deltas, let cellGradient = s.cellGradient else { return }
@@ -90,7 +42,8 @@ func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
   let u = load(
     s.outputSource.map { $0 + row * s.outputSourceStride + unit }
       ?? Floats(s.cell + row * s.cellStride + unit))
-  let squashed = apply(s.outputActivation, u)
+  var squashed = u
+  apply(s.outputActivation, &squashed)
   let o = gateValue(s, row, unit, s.blocks.output)
   var dc = load(cellGradient + unit)
   let block = s.blocks.output

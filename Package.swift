@@ -9,7 +9,8 @@ import PackageDescription
 // optimised in debug builds, too: without it a vector operation is a generic call, and tests of
 // anything that computes would take hours.
 let optimised = [
-  "-Ounchecked", "-wmo", "-num-threads", "1", "-Xfrontend", "-disable-stack-protector",
+  "-enable-experimental-feature", "BuiltinModule", "-Ounchecked", "-wmo", "-num-threads", "1",
+  "-Xfrontend", "-disable-stack-protector",
 ]
 #if arch(x86_64)
   let avx2: [SwiftSetting] = [

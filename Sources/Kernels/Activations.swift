@@ -18,10 +18,10 @@ import KernelInterface
     value = atLeast(atMost(fma(splat(function.a), x, splat(function.b)), splat(1)), splat(0))
   case .relu:
     let below = splat(function.a) * (x - splat(function.c))
-    value = atMost(x, splat(function.b)).replacing(with: below, where: x .< splat(function.c))
+    value = select(x .< splat(function.c), below, atMost(x, splat(function.b)))
   case .elu:
     let negative = splat(function.a) * exponentialMinusOne(atMost(x, splat(0)))
-    value = x.replacing(with: negative, where: x .<= splat(0)) * splat(function.b)
+    value = select(x .<= splat(0), negative, x) * splat(function.b)
   case .gelu: value = x * normalDistribution(x)
   case .geluTanh: value = x * sigmoid(geluTanhArgument(x))
   case .silu: value = x * sigmoid(x)
@@ -60,13 +60,13 @@ import KernelInterface
   switch function.code {
   case .linear, .softmax, .tanh, .sigmoid: y = one
   case .hardSigmoid:
-    y = splat(function.a).replacing(with: zero, where: (y .<= zero) .| (y .>= one))
+    y = select((y .<= zero) | (y .>= one), zero, splat(function.a))
   case .relu:
-    y = one.replacing(with: zero, where: x .>= splat(function.b))
-      .replacing(with: splat(function.a), where: x .< splat(function.c))
+    y = select(
+      x .< splat(function.c), splat(function.a), select(x .>= splat(function.b), zero, one))
   case .elu:
     let negative = splat(function.a) * exponential(atMost(x, zero))
-    y = one.replacing(with: negative, where: x .<= zero) * splat(function.b)
+    y = select(x .<= zero, negative, one) * splat(function.b)
   case .gelu:
     let density = splat(0.398_942_28) * exponential(splat(-0.5) * x * x)
     y = fma(x, density, normalDistribution(x))
@@ -165,10 +165,12 @@ private func softmax(_ n: Int, _ x: Floats, _ y: MutableFloats) {
   var largest = -Float.infinity
   for j in 0..<n where x[j] > largest || x[j] != x[j] { largest = x[j] }
   var j = 0
-  while j < n {
-    let count = n - j < lanes ? n - j : lanes
-    store(exponential(load(x + j, count: count) - splat(largest)), y + j, count: count)
-    j += count
+  while j + lanes <= n {
+    store(exponential(load(x + j) - splat(largest)), y + j)
+    j += lanes
+  }
+  if j < n {
+    store(exponential(load(x + j, count: n - j) - splat(largest)), y + j, count: n - j)
   }
   var sum: Float = 0
   for j in 0..<n { sum += y[j] }

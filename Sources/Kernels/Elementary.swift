@@ -2,7 +2,7 @@
 // lane and on every instruction set. Worst errors are in docs/performance.md and KernelTests.
 
 /// x = n ln 2 + r with |r| <= ln 2 / 2; n in the low bits of an integer, ready for an exponent.
-@inline(always) private func reduce(_ x: Vector) -> (r: Vector, n: BitVector) {
+@inline(always) private func reduce(_ x: Vector) -> (r: Vector, n: Bits) {
   // Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum.
   let magic = splat(12_582_912)
   let shifted = fma(x, splat(1.442_695_04), magic)
@@ -24,20 +24,20 @@
 }
 
 /// 2^n for n in -126...127, n in the low bits as `reduce` leaves it.
-@inline(always) private func powerOfTwo(_ n: BitVector) -> Vector {
-  float((n &<< BitVector(repeating: 23)) &+ BitVector(repeating: 0x3f80_0000))
+@inline(always) private func powerOfTwo(_ n: Bits) -> Vector {
+  float((n &<< 23) &+ splat(bits: 0x3f80_0000))
 }
 
 /// max(-|x|, limit) for a negative limit. Negative floats compare like their bit patterns, and the
 /// integer minimum takes one cycle. NaN becomes the limit.
 @inline(always) private func minusMagnitude(_ x: Vector, atLeast limit: Float) -> Vector {
-  let pattern = bits(x) | BitVector(repeating: 0x8000_0000)
+  let pattern = bits(x) | splat(bits: 0x8000_0000)
   let bound = bits(splat(limit))
-  return float(pattern.replacing(with: bound, where: pattern .> bound))
+  return float(select(pattern .> bound, bound, pattern))
 }
 
 @inline(always) private func keepNaN(of x: Vector, in y: Vector) -> Vector {
-  y.replacing(with: x, where: x .!= x)
+  select(x.isNaN, x, y)
 }
 
 @inline(always) func exponential(_ x: Vector) -> Vector {
@@ -45,18 +45,15 @@
   let (r, shifted) = reduce(atMost(atLeast(x, splat(-104)), splat(89)))
   let p = smallExponentialMinusOne(r) + splat(1)
   // 2^n in two factors: n may be below -126 (denormal results) or 128.
-  let n = unsafeBitCast(
-    (shifted &- BitVector(repeating: 0x4b40_0000)), to: IntVector.self)
-  let half = n &>> IntVector(repeating: 1)
-  let rest = n &- half
-  return p * powerOfTwo(unsafeBitCast(half, to: BitVector.self))
-    * powerOfTwo(unsafeBitCast(rest, to: BitVector.self))
+  let n = shifted &- splat(bits: 0x4b40_0000)
+  let half = n &>> 1
+  return p * powerOfTwo(half) * powerOfTwo(n &- half)
 }
 
 /// exp(-|x|) 2^64, so that it never is denormal: the product with 2^-64 then rounds once.
 @inline(always) private func scaledExponentialOfMinusMagnitude(_ x: Vector) -> Vector {
   let (r, n) = reduce(minusMagnitude(x, atLeast: -104))
-  let scale = float((n &<< BitVector(repeating: 23)) &+ BitVector(repeating: 0x5f80_0000))
+  let scale = float((n &<< 23) &+ splat(bits: 0x5f80_0000))
   return (smallExponentialMinusOne(r) + splat(1)) * scale
 }
 
@@ -66,7 +63,7 @@ private let inverseScale: Float = 0x1p-64
 @inline(always) func sigmoid(_ x: Vector) -> Vector {
   let scaled = scaledExponentialOfMinusMagnitude(x)
   let denominator = fma(scaled, splat(inverseScale), splat(1))
-  let numerator = splat(1).replacing(with: scaled * splat(inverseScale), where: x .< splat(0))
+  let numerator = select(x .< splat(0), scaled * splat(inverseScale), splat(1))
   return keepNaN(of: x, in: numerator / denominator)
 }
 
@@ -83,7 +80,7 @@ private let inverseScale: Float = 0x1p-64
 /// log(1 + e) for 0 <= e <= 1 (polynomial of Cephes' logf).
 @inline(always) private func logOnePlus(_ e: Vector) -> Vector {
   let large = e .> splat(0.414_213_56)
-  let f = e.replacing(with: (e - splat(1)) * splat(0.5), where: large)
+  let f = select(large, (e - splat(1)) * splat(0.5), e)
   var p = splat(7.037_683_6e-2)
   p = fma(p, f, splat(-1.151_461_03e-1))
   p = fma(p, f, splat(1.167_699_87e-1))
@@ -95,7 +92,7 @@ private let inverseScale: Float = 0x1p-64
   p = fma(p, f, splat(3.333_333_1e-1))
   let square = f * f
   let log = fma(p * f, square, square * splat(-0.5)) + f
-  return log.replacing(with: log + splat(0.693_147_18), where: large)
+  return select(large, log + splat(0.693_147_18), log)
 }
 
 @inline(always) func softplus(_ x: Vector) -> Vector {
@@ -123,9 +120,9 @@ private let inverseScale: Float = 0x1p-64
   r = fma(r, t, splat(-6.348_466_87e-1))
   r = fma(r, t, splat(-1.287_175_12e-1))
   // Past t = 10 the result is 0 or 1; the polynomial must not be asked there.
-  r = fma(r, t, splat(0) - t).replacing(with: splat(-104), where: t .> splat(10))
+  r = select(t .> splat(10), splat(-104), fma(r, t, splat(0) - t))
   let tail = splat(0.5) * exponential(r)
-  let far = (splat(1) - tail).replacing(with: tail, where: z .< splat(0))
+  let far = select(z .< splat(0), tail, splat(1) - tail)
   var p = splat(-5.967_617_03e-4)
   p = fma(p, s, splat(4.991_194_23e-3))
   p = fma(p, s, splat(-2.676_813_49e-2))
@@ -133,5 +130,5 @@ private let inverseScale: Float = 0x1p-64
   p = fma(p, s, splat(-3.761_253_36e-1))
   p = fma(p, s, splat(1.283_791_66e-1))
   let near = fma(splat(0.5), fma(p, z, z), splat(0.5))
-  return near.replacing(with: far, where: t .> splat(0.927_734_375))
+  return select(t .> splat(0.927_734_375), far, near)
 }

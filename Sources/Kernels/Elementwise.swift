@@ -1,13 +1,5 @@
 import KernelInterface
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 func addScaled(_ n: Int, _ a: Float, _ x: Floats, _ y: MutableFloats) {
   var i = 0
   while i + lanes <= n {
@@ -46,26 +38,28 @@ func multiplyAdd(_ n: Int, _ x: Floats, _ z: Floats, _ y: MutableFloats) {
 
 /// Sixteen partial sums, element i in sum i mod 16, whatever the vector width.
 func sumOfSquares(_ n: Int, _ x: Floats) -> Float {
-  var sums = SIMD16<Float>(repeating: 0)
+  var sums = (splat(0), splat(0), splat(0), splat(0))
   var i = 0
   while i < n {
-    var v = SIMD16<Float>(repeating: 0)
-    if i + 16 <= n {
-      memcpy(&v, x + i, MemoryLayout<SIMD16<Float>>.size)
-    } else {
-      for lane in 0..<(n - i) { v[lane] = x[i + lane] }
+    // The sums of this vector's elements; a set of 16 sums has 16 / lanes vectors.
+    let v = n - i < lanes ? load(x + i, count: n - i) : load(x + i)
+    switch i % 16 / lanes {
+    case 0: sums.0 = fma(v, v, sums.0)
+    case 1: sums.1 = fma(v, v, sums.1)
+    case 2: sums.2 = fma(v, v, sums.2)
+    default: sums.3 = fma(v, v, sums.3)
     }
-    #if arch(x86_64) && !KERNELS_AVX2 && !KERNELS_AVX512
-      sums += v * v
-    #else
-      sums.addProduct(v, v)
-    #endif
-    i += 16
+    i += lanes
   }
-  let eight = sums.lowHalf + sums.highHalf
-  let four = eight.lowHalf + eight.highHalf
-  let two = four.lowHalf + four.highHalf
-  return two[0] + two[1]
+  return withUnsafeMutablePointer(to: &sums) { sums in
+    let s = UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Float.self)
+    var half = 8
+    while half > 0 {
+      for j in 0..<half { s[j] += s[j + half] }
+      half /= 2
+    }
+    return s[0]
+  }
 }
 
 func addColumnSums(_ arguments: UnsafePointer<ColumnSumArguments>) {
@@ -82,7 +76,7 @@ func addColumnSums(_ arguments: UnsafePointer<ColumnSumArguments>) {
         let zRow = z + row * a.zStride + j
         sum = fma(x, whole ? load(zRow) : load(zRow, count: count), sum)
       } else {
-        sum += x
+        sum = sum + x
       }
     }
     if whole { store(sum, a.sums + j) } else { store(sum, a.sums + j, count: count) }

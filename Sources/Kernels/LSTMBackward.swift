@@ -29,8 +29,8 @@ func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
 ) -> Vector {
   guard let kept = s.preactivations else { return derivative(function, x: value, y: value) }
   let z = load(kept + row * s.preactivationsStride + block * s.blocks.stride + unit)
-  return derivative(function, x: z, y: value)
-    .replacing(with: splat(0), where: magnitude(z) .> splat(s.gateClip))
+  let slope = derivative(function, x: z, y: value)
+  return select(magnitude(z) .> splat(s.gateClip), splat(0), slope)
 }
 
 @inline(always) private func backwardOutput(
@@ -57,7 +57,7 @@ func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
   if let sourceGradient = s.sourceGradient {
     store(du, sourceGradient + row * s.sourceGradientStride + unit)
   } else {
-    dc += du
+    dc = dc + du
   }
   store(dc, cellGradient + unit)
 }
@@ -70,8 +70,7 @@ func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
   let previous = load(s.previousCell + row * s.previousCellStride + unit)
   let c = load(s.cell + row * s.cellStride + unit)
   // A clipped cell passes nothing on.
-  let dc = load(cellGradient + unit)
-    .replacing(with: splat(0), where: magnitude(c) .>= splat(s.cellClip))
+  let dc = select(magnitude(c) .>= splat(s.cellClip), splat(0), load(cellGradient + unit))
   let i = gateValue(s, row, unit, b.input)
   let g = gateValue(s, row, unit, b.cell)
   let f = b.couples ? splat(1) - i : gateValue(s, row, unit, b.forget)

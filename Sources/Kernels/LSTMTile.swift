@@ -59,7 +59,7 @@ struct TileSums {
   var tile: (Four, Four, Four, Four, Four, Four)
 
   @inline(always) init() {
-    let zero = Vector(repeating: 0)
+    let zero = splat(0)
     let four = (zero, zero, zero, zero)
     tile = (four, four, four, four, four, four)
   }

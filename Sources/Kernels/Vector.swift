@@ -1,6 +1,15 @@
-// One vector register and the operations that differ between instruction sets. Everything in this
-// folder uses pointers and SIMD types only: an Array or a generic helper would leave weak symbols
-// that the linker may take from the wrong instruction set (scripts/check-kernel-symbols).
+// One vector register and its operations, each of which is one instruction.
+//
+// The standard library's SIMD types would read the same, but they define their arithmetic lane by
+// lane and leave it to LLVM to find the vector operation again. It mostly does, not always, and each
+// lane costs time to compile. The compiler's own vector operations say what is meant.
+//
+// Everything in this folder uses pointers and these types only: an Array or a generic helper would
+// leave weak symbols that the linker may take from the wrong instruction set
+// (scripts/check-kernel-symbols). Functions on vectors are inlined always: as arguments, vectors
+// wider than 128 bits would be passed in pieces and computed on in pieces.
+
+import Builtin
 
 #if canImport(Glibc)
   import Glibc
@@ -11,36 +20,59 @@
 #endif
 
 #if KERNELS_AVX512
-  typealias Vector = SIMD16<Float>
-  typealias IntVector = SIMD16<Int32>
-  typealias BitVector = SIMD16<UInt32>
+  typealias FloatRegister = Builtin.Vec16xFPIEEE32
+  typealias IntRegister = Builtin.Vec16xInt32
+  typealias MaskRegister = Builtin.Vec16xInt1
+  /// Floats in a vector.
+  @inline(always) var lanes: Int { 16 }
   let instructionSetName: StaticString = "avx512"
 #elseif KERNELS_AVX2
-  typealias Vector = SIMD8<Float>
-  typealias IntVector = SIMD8<Int32>
-  typealias BitVector = SIMD8<UInt32>
+  typealias FloatRegister = Builtin.Vec8xFPIEEE32
+  typealias IntRegister = Builtin.Vec8xInt32
+  typealias MaskRegister = Builtin.Vec8xInt1
+  @inline(always) var lanes: Int { 8 }
   let instructionSetName: StaticString = "avx2"
 #else
-  typealias Vector = SIMD4<Float>
-  typealias IntVector = SIMD4<Int32>
-  typealias BitVector = SIMD4<UInt32>
+  typealias FloatRegister = Builtin.Vec4xFPIEEE32
+  typealias IntRegister = Builtin.Vec4xInt32
+  typealias MaskRegister = Builtin.Vec4xInt1
+  @inline(always) var lanes: Int { 4 }
   let instructionSetName: StaticString = "baseline"
 #endif
-
-/// Floats in a vector.
-@inline(always) var lanes: Int { Vector.scalarCount }
-
-/// n rounded up to whole vectors.
-@inline(always) func wholeVectors(_ n: Int) -> Int { (n + lanes - 1) / lanes * lanes }
 
 typealias Floats = UnsafePointer<Float>
 typealias MutableFloats = UnsafeMutablePointer<Float>
 
-// Loads and stores go through memcpy, which becomes one instruction that needs no alignment. The
-// standard library's `loadUnaligned` is a generic function that large callers do not inline.
+/// `lanes` floats.
+struct Vector {
+  var register: FloatRegister
+
+  @inline(always) init(_ register: FloatRegister) { self.register = register }
+}
+
+/// `lanes` 32-bit integers.
+struct Bits {
+  var register: IntRegister
+
+  @inline(always) init(_ register: IntRegister) { self.register = register }
+}
+
+/// `lanes` truth values.
+struct Mask {
+  var register: MaskRegister
+
+  @inline(always) init(_ register: MaskRegister) { self.register = register }
+}
+
+/// n rounded up to whole vectors.
+@inline(always) func wholeVectors(_ n: Int) -> Int { (n + lanes - 1) / lanes * lanes }
+
+// MARK: - Memory
+
+// memcpy of a vector becomes one instruction that needs no alignment.
 
 @inline(always) func load(_ p: Floats) -> Vector {
-  var v = Vector(repeating: 0)
+  var v = splat(0)
   memcpy(&v, p, MemoryLayout<Vector>.size)
   return v
 }
@@ -52,62 +84,46 @@ typealias MutableFloats = UnsafeMutablePointer<Float>
   memcpy(p, &v, MemoryLayout<Vector>.size)
 }
 
-@inline(always) func splat(_ x: Float) -> Vector { Vector(repeating: x) }
-
-/// a b + c. One rounding where the processor has it as an instruction; x86-64 without FMA would call
-/// the C library for each lane, so there it is two.
-@inline(always) func fma(_ a: Vector, _ b: Vector, _ c: Vector) -> Vector {
-  #if arch(x86_64) && !KERNELS_AVX2 && !KERNELS_AVX512
-    a * b + c
-  #else
-    c.addingProduct(a, b)
-  #endif
+/// The first `count` floats, the other lanes 0. For the ragged end of a row only.
+@inline(always) func load(_ p: Floats, count: Int) -> Vector {
+  var v = splat(0)
+  memcpy(&v, p, count * MemoryLayout<Float>.size)
+  return v
 }
 
-/// The scalar form, with the same roundings.
+@inline(always) func store(_ v: Vector, _ p: MutableFloats, count: Int) {
+  var v = v
+  memcpy(p, &v, count * MemoryLayout<Float>.size)
+}
+
+// MARK: - Derived operations
+
+/// min(x, limit), NaN stays NaN.
+@inline(always) func atMost(_ x: Vector, _ limit: Vector) -> Vector {
+  select(x .> limit, limit, x)
+}
+
+/// max(x, limit), NaN stays NaN.
+@inline(always) func atLeast(_ x: Vector, _ limit: Vector) -> Vector {
+  select(x .< limit, limit, x)
+}
+
+/// x within ± limit, NaN stays NaN.
+@inline(always) func clip(_ x: Vector, _ limit: Float) -> Vector {
+  atLeast(atMost(x, splat(limit)), splat(-limit))
+}
+
+@inline(always) func magnitude(_ x: Vector) -> Vector { float(bits(x) & splat(bits: 0x7fff_ffff)) }
+
+@inline(always) func copySign(of sign: Vector, to x: Vector) -> Vector {
+  float((bits(x) & splat(bits: 0x7fff_ffff)) | (bits(sign) & splat(bits: 0x8000_0000)))
+}
+
+/// The scalar form of `fma`, with the same roundings.
 @inline(always) func fma(_ a: Float, _ b: Float, _ c: Float) -> Float {
   #if arch(x86_64) && !KERNELS_AVX2 && !KERNELS_AVX512
     a * b + c
   #else
     c.addingProduct(a, b)
   #endif
-}
-
-/// min(x, limit), NaN stays NaN.
-@inline(always) func atMost(_ x: Vector, _ limit: Vector) -> Vector {
-  x.replacing(with: limit, where: x .> limit)
-}
-
-/// max(x, limit), NaN stays NaN.
-@inline(always) func atLeast(_ x: Vector, _ limit: Vector) -> Vector {
-  x.replacing(with: limit, where: x .< limit)
-}
-
-@inline(always) func bits(_ x: Vector) -> BitVector { unsafeBitCast(x, to: BitVector.self) }
-@inline(always) func float(_ x: BitVector) -> Vector { unsafeBitCast(x, to: Vector.self) }
-
-@inline(always) func magnitude(_ x: Vector) -> Vector {
-  float(bits(x) & BitVector(repeating: 0x7fff_ffff))
-}
-
-@inline(always) func copySign(of sign: Vector, to x: Vector) -> Vector {
-  float(
-    (bits(x) & BitVector(repeating: 0x7fff_ffff)) | (bits(sign) & BitVector(repeating: 0x8000_0000))
-  )
-}
-
-/// The first `count` floats, the other lanes 0. For the ragged end of a row only.
-@inline(always) func load(_ p: Floats, count: Int) -> Vector {
-  var v = Vector(repeating: 0)
-  for lane in 0..<count { v[lane] = p[lane] }
-  return v
-}
-
-@inline(always) func store(_ v: Vector, _ p: MutableFloats, count: Int) {
-  for lane in 0..<count { p[lane] = v[lane] }
-}
-
-/// x within ± limit, NaN stays NaN.
-@inline(always) func clip(_ x: Vector, _ limit: Float) -> Vector {
-  atLeast(atMost(x, splat(limit)), splat(-limit))
 }

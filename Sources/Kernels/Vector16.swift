@@ -1,0 +1,125 @@
+// The operations on vectors of 16 floats, in the compiler's terms. Vector16.swift, Vector8.swift and
+// Vector4.swift differ in this number only; one of them is compiled.
+
+#if KERNELS_AVX512
+  import Builtin
+
+  @inline(always) func splat(_ x: Float) -> Vector {
+    let zero: FloatRegister = Builtin.zeroInitializer()
+    let index: Builtin.Int32 = Builtin.zeroInitializer()
+    let first = Builtin.insertelement_Vec16xFPIEEE32_FPIEEE32_Int32(zero, x._value, index)
+    return Vector(
+      Builtin.shufflevector_Vec16xFPIEEE32_Vec16xInt32(first, zero, Builtin.zeroInitializer()))
+  }
+
+  @inline(always) func splat(bits x: UInt32) -> Bits {
+    let zero: IntRegister = Builtin.zeroInitializer()
+    let index: Builtin.Int32 = Builtin.zeroInitializer()
+    let first = Builtin.insertelement_Vec16xInt32_Int32_Int32(zero, x._value, index)
+    return Bits(
+      Builtin.shufflevector_Vec16xInt32_Vec16xInt32(first, zero, Builtin.zeroInitializer()))
+  }
+
+  /// a b + c. One rounding where the processor has it as an instruction; x86-64 without FMA would
+  /// call the C library for each lane, so there it is two.
+  @inline(always) func fma(_ a: Vector, _ b: Vector, _ c: Vector) -> Vector {
+    #if arch(x86_64) && !KERNELS_AVX2 && !KERNELS_AVX512
+      a * b + c
+    #else
+      Vector(Builtin.int_fma_Vec16xFPIEEE32(a.register, b.register, c.register))
+    #endif
+  }
+
+  /// `a` where the mask is true, elsewhere `b`.
+  @inline(always) func select(_ mask: Mask, _ a: Vector, _ b: Vector) -> Vector {
+    Vector(Builtin.select_Vec16xInt1_Vec16xFPIEEE32(mask.register, a.register, b.register))
+  }
+
+  @inline(always) func select(_ mask: Mask, _ a: Bits, _ b: Bits) -> Bits {
+    Bits(Builtin.select_Vec16xInt1_Vec16xInt32(mask.register, a.register, b.register))
+  }
+
+  @inline(always) func bits(_ x: Vector) -> Bits {
+    Bits(Builtin.bitcast_Vec16xFPIEEE32_Vec16xInt32(x.register))
+  }
+
+  @inline(always) func float(_ x: Bits) -> Vector {
+    Vector(Builtin.bitcast_Vec16xInt32_Vec16xFPIEEE32(x.register))
+  }
+
+  extension Vector {
+    @inline(always) static func + (a: Vector, b: Vector) -> Vector {
+      Vector(Builtin.fadd_Vec16xFPIEEE32(a.register, b.register))
+    }
+
+    @inline(always) static func - (a: Vector, b: Vector) -> Vector {
+      Vector(Builtin.fsub_Vec16xFPIEEE32(a.register, b.register))
+    }
+
+    @inline(always) static func * (a: Vector, b: Vector) -> Vector {
+      Vector(Builtin.fmul_Vec16xFPIEEE32(a.register, b.register))
+    }
+
+    @inline(always) static func / (a: Vector, b: Vector) -> Vector {
+      Vector(Builtin.fdiv_Vec16xFPIEEE32(a.register, b.register))
+    }
+
+    @inline(always) static func .< (a: Vector, b: Vector) -> Mask {
+      Mask(Builtin.fcmp_olt_Vec16xFPIEEE32(a.register, b.register))
+    }
+
+    @inline(always) static func .<= (a: Vector, b: Vector) -> Mask {
+      Mask(Builtin.fcmp_ole_Vec16xFPIEEE32(a.register, b.register))
+    }
+
+    @inline(always) static func .> (a: Vector, b: Vector) -> Mask {
+      Mask(Builtin.fcmp_ogt_Vec16xFPIEEE32(a.register, b.register))
+    }
+
+    @inline(always) static func .>= (a: Vector, b: Vector) -> Mask {
+      Mask(Builtin.fcmp_oge_Vec16xFPIEEE32(a.register, b.register))
+    }
+
+    @inline(always) var isNaN: Mask {
+      Mask(Builtin.fcmp_uno_Vec16xFPIEEE32(register, register))
+    }
+  }
+
+  extension Mask {
+    @inline(always) static func | (a: Mask, b: Mask) -> Mask {
+      Mask(Builtin.or_Vec16xInt1(a.register, b.register))
+    }
+  }
+
+  extension Bits {
+    @inline(always) static func & (a: Bits, b: Bits) -> Bits {
+      Bits(Builtin.and_Vec16xInt32(a.register, b.register))
+    }
+
+    @inline(always) static func | (a: Bits, b: Bits) -> Bits {
+      Bits(Builtin.or_Vec16xInt32(a.register, b.register))
+    }
+
+    @inline(always) static func &+ (a: Bits, b: Bits) -> Bits {
+      Bits(Builtin.add_Vec16xInt32(a.register, b.register))
+    }
+
+    @inline(always) static func &- (a: Bits, b: Bits) -> Bits {
+      Bits(Builtin.sub_Vec16xInt32(a.register, b.register))
+    }
+
+    @inline(always) static func &<< (a: Bits, count: UInt32) -> Bits {
+      Bits(Builtin.shl_Vec16xInt32(a.register, splat(bits: count).register))
+    }
+
+    /// Arithmetic: the sign is kept.
+    @inline(always) static func &>> (a: Bits, count: UInt32) -> Bits {
+      Bits(Builtin.ashr_Vec16xInt32(a.register, splat(bits: count).register))
+    }
+
+    /// As unsigned numbers.
+    @inline(always) static func .> (a: Bits, b: Bits) -> Mask {
+      Mask(Builtin.cmp_ugt_Vec16xInt32(a.register, b.register))
+    }
+  }
+#endif

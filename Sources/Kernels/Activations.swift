@@ -1,34 +1,38 @@
 import KernelInterface
 
-/// The function at x, for every code but softmax. It is not inlined, and takes its vector through
-/// memory: as an argument it would be torn into pieces.
-@inline(never) func apply(_ function: KernelActivation, _ value: inout Vector) {
+/// y = function(x) for n elements; x and y may be the same. Every function has a loop of its own.
+func activateRow(_ function: KernelActivation, _ n: Int, _ x: Floats, _ y: MutableFloats) {
+  let a = splat(function.a)
+  let b = splat(function.b)
+  let c = splat(function.c)
+  let zero = splat(0)
+  let one = splat(1)
   switch function.code {
-  case .sigmoid: value = sigmoid(value)
-  case .tanh: value = tanh(value)
-  default: applyOther(function, &value)
+  case .linear, .softmax: map(n, x, y) { $0 }
+  case .tanh: map(n, x, y) { tanh($0) }
+  case .sigmoid: map(n, x, y) { sigmoid($0) }
+  case .hardSigmoid: map(n, x, y) { atLeast(atMost(fma(a, $0, b), one), zero) }
+  case .relu: map(n, x, y) { select($0 .< c, a * ($0 - c), atMost($0, b)) }
+  case .elu:
+    map(n, x, y) { select($0 .<= zero, a * exponentialMinusOne(atMost($0, zero)), $0) * b }
+  case .gelu: map(n, x, y) { $0 * normalDistribution($0) }
+  case .geluTanh: map(n, x, y) { $0 * sigmoid(geluTanhArgument($0)) }
+  case .silu: map(n, x, y) { $0 * sigmoid($0) }
+  case .softplus: map(n, x, y) { softplus($0) }
+  case .softsign: map(n, x, y) { $0 / (one + magnitude($0)) }
+  case .exponential: map(n, x, y) { exponential($0) }
   }
 }
 
-@inline(never) private func applyOther(_ function: KernelActivation, _ value: inout Vector) {
-  let x = value
-  switch function.code {
-  case .linear, .softmax, .tanh, .sigmoid: break
-  case .hardSigmoid:
-    value = atLeast(atMost(fma(splat(function.a), x, splat(function.b)), splat(1)), splat(0))
-  case .relu:
-    let below = splat(function.a) * (x - splat(function.c))
-    value = select(x .< splat(function.c), below, atMost(x, splat(function.b)))
-  case .elu:
-    let negative = splat(function.a) * exponentialMinusOne(atMost(x, splat(0)))
-    value = select(x .<= splat(0), negative, x) * splat(function.b)
-  case .gelu: value = x * normalDistribution(x)
-  case .geluTanh: value = x * sigmoid(geluTanhArgument(x))
-  case .silu: value = x * sigmoid(x)
-  case .softplus: value = softplus(x)
-  case .softsign: value = x / (splat(1) + magnitude(x))
-  case .exponential: value = exponential(x)
+@inline(always) private func map(
+  _ n: Int, _ x: Floats, _ y: MutableFloats, _ function: (Vector) -> Vector
+) {
+  var j = 0
+  while j + lanes <= n {
+    store(function(load(x + j)), y + j)
+    j += lanes
   }
+  if j < n { store(function(load(x + j, count: n - j)), y + j, count: n - j) }
 }
 
 /// 2 sqrt(2/π) (x + 0.044715 x³): (1 + tanh u) / 2 is sigmoid(2u).
@@ -36,54 +40,88 @@ import KernelInterface
   splat(1.595_769_1) * fma(splat(0.044_715) * x * x, x, x)
 }
 
-/// The derivative, from the function's value y, or from its argument x where
-/// `derivativeNeedsInput` says so.
-@inline(always) func derivative(_ function: KernelActivation, x: Vector, y: Vector) -> Vector {
+/// slope = function'(x) for n elements, from the function's values y, or from its arguments x where
+/// `derivativeNeedsInput` says so. `slope` may be x or y.
+func differentiateRow(
+  _ function: KernelActivation, _ n: Int, _ x: Floats, _ y: Floats, _ slope: MutableFloats
+) {
+  let a = splat(function.a)
+  let b = splat(function.b)
+  let c = splat(function.c)
+  let zero = splat(0)
+  let one = splat(1)
   switch function.code {
-  case .sigmoid: return y * (splat(1) - y)
-  case .tanh: return splat(1) - y * y
-  default:
-    var slope = y
-    var argument = x
-    derivativeOther(function, &argument, &slope)
-    return slope
+  case .linear, .softmax: map(n, y, slope) { _ in one }
+  case .tanh: map(n, y, slope) { one - $0 * $0 }
+  case .sigmoid: map(n, y, slope) { $0 * (one - $0) }
+  case .hardSigmoid: map(n, y, slope) { select(($0 .<= zero) | ($0 .>= one), zero, a) }
+  case .relu: map(n, x, slope) { select($0 .< c, a, select($0 .>= b, zero, one)) }
+  case .elu: map(n, x, slope) { select($0 .<= zero, a * exponential(atMost($0, zero)), one) * b }
+  case .gelu:
+    let scale = splat(0.398_942_28)
+    map(n, x, slope) {
+      fma($0, scale * exponential(splat(-0.5) * $0 * $0), normalDistribution($0))
+    }
+  case .geluTanh: map(n, x, slope) { geluTanhSlope($0) }
+  case .silu:
+    map(n, x, slope) {
+      let s = sigmoid($0)
+      return fma($0 * s, one - s, s)
+    }
+  case .softplus: map(n, y, slope) { zero - exponentialMinusOne(zero - $0) }
+  case .softsign:
+    map(n, x, slope) {
+      let d = one / (one + magnitude($0))
+      return d * d
+    }
+  case .exponential: map(n, y, slope) { $0 }
   }
 }
 
-/// Replaces the value `y` by the derivative.
-@inline(never) private func derivativeOther(
-  _ function: KernelActivation, _ argument: inout Vector, _ y: inout Vector
+@inline(always) private func geluTanhSlope(_ x: Vector) -> Vector {
+  let u = geluTanhArgument(x)
+  let s = sigmoid(u)
+  let slope = fma(splat(0.134_145) * x, x, splat(1)) * splat(1.595_769_1)
+  // sigmoid(-u) is 1 - s without the cancellation.
+  return fma(x * s * sigmoid(splat(0) - u), slope, s)
+}
+
+/// Elements that a row is cut into where values must be kept in between.
+@inline(always) var chunk: Int { 8 * lanes }
+
+/// `chunk` floats and room to align them.
+struct Chunk {
+  typealias Four = (Vector, Vector, Vector, Vector)
+  var vectors: (Four, Four, Four)
+
+  @inline(always) init() {
+    let four = (splat(0), splat(0), splat(0), splat(0))
+    vectors = (four, four, four)
+  }
+}
+
+/// gradient ⊙= function'(x), n elements.
+func multiplyBySlope(
+  _ function: KernelActivation, _ n: Int, _ x: Floats, _ y: Floats, _ gradient: MutableFloats
 ) {
-  let x = argument
-  let one = splat(1)
-  let zero = splat(0)
-  switch function.code {
-  case .linear, .softmax, .tanh, .sigmoid: y = one
-  case .hardSigmoid:
-    y = select((y .<= zero) | (y .>= one), zero, splat(function.a))
-  case .relu:
-    y = select(
-      x .< splat(function.c), splat(function.a), select(x .>= splat(function.b), zero, one))
-  case .elu:
-    let negative = splat(function.a) * exponential(atMost(x, zero))
-    y = select(x .<= zero, negative, one) * splat(function.b)
-  case .gelu:
-    let density = splat(0.398_942_28) * exponential(splat(-0.5) * x * x)
-    y = fma(x, density, normalDistribution(x))
-  case .geluTanh:
-    let u = geluTanhArgument(x)
-    let s = sigmoid(u)
-    let slope = fma(splat(0.134_145) * x, x, one) * splat(1.595_769_1)
-    // 1 - s, without the cancellation.
-    y = fma(x * s * sigmoid(zero - u), slope, s)
-  case .silu:
-    let s = sigmoid(x)
-    y = fma(x * s, one - s, s)
-  case .softplus: y = zero - exponentialMinusOne(zero - y)
-  case .softsign:
-    let d = one / (one + magnitude(x))
-    y = d * d
-  case .exponential: break
+  var memory = Chunk()
+  withUnsafeMutablePointer(to: &memory) { memory in
+    let slope = aligned(memory)
+    var first = 0
+    while first < n {
+      let count = n - first < chunk ? n - first : chunk
+      differentiateRow(function, count, x + first, y + first, slope)
+      let g = gradient + first
+      var j = 0
+      while j + lanes <= count {
+        store(load(g + j) * load(slope + j), g + j)
+        j += lanes
+      }
+      if j < count {
+        store(load(Floats(g + j), count: count - j) * load(slope + j), g + j, count: count - j)
+      }
+      first += count
+    }
   }
 }
 
@@ -101,39 +139,6 @@ func activate(_ arguments: UnsafePointer<ActivationArguments>) {
   }
 }
 
-/// y = function(x) for n elements; x and y may be the same.
-@inline(never) func activateRow(
-  _ function: KernelActivation, _ n: Int, _ x: Floats, _ y: MutableFloats
-) {
-  let whole = n / lanes * lanes
-  var j = 0
-  // The usual two have loops of their own.
-  switch function.code {
-  case .sigmoid:
-    while j < whole {
-      store(sigmoid(load(x + j)), y + j)
-      j += lanes
-    }
-  case .tanh:
-    while j < whole {
-      store(tanh(load(x + j)), y + j)
-      j += lanes
-    }
-  default:
-    while j < whole {
-      var value = load(x + j)
-      applyOther(function, &value)
-      store(value, y + j)
-      j += lanes
-    }
-  }
-  if j < n {
-    var value = load(x + j, count: n - j)
-    apply(function, &value)
-    store(value, y + j, count: n - j)
-  }
-}
-
 func activateBackward(_ arguments: UnsafePointer<ActivationArguments>) {
   let a = arguments.pointee
   guard let gradient = a.gradient else { return }
@@ -144,17 +149,7 @@ func activateBackward(_ arguments: UnsafePointer<ActivationArguments>) {
     if a.function.code == .softmax {
       softmaxBackward(a.columns, y, g)
     } else {
-      var j = 0
-      while j + lanes <= a.columns {
-        store(load(g + j) * derivative(a.function, x: load(x + j), y: load(y + j)), g + j)
-        j += lanes
-      }
-      let rest = a.columns - j
-      if rest > 0 {
-        let slope = derivative(
-          a.function, x: load(x + j, count: rest), y: load(y + j, count: rest))
-        store(load(Floats(g + j), count: rest) * slope, g + j, count: rest)
-      }
+      multiplyBySlope(a.function, a.columns, x, y, g)
     }
   }
 }

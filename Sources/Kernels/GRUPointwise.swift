@@ -63,67 +63,100 @@ private func forwardHidden(_ s: UnsafePointer<GRUPointwiseArguments>, _ row: Int
 }
 
 func gruBackward(_ arguments: UnsafePointer<GRUPointwiseArguments>) {
-  let s = arguments.pointee
-  guard let deltas = s.deltas, let hiddenGradient = s.hiddenGradient else { return }
-  for row in 0..<s.rows {
-    let rowDeltas = deltas + row * s.deltasStride
-    let rowGradient = hiddenGradient + row * s.hiddenGradientStride
-    var unit = 0
-    while unit < s.units {
-      if s.computesOutput { backwardHidden(s, row, unit, rowDeltas, rowGradient) }
-      if s.computesGates && s.candidate == nil {
-        backwardReset(s, row, unit, rowDeltas, rowGradient)
+  guard let deltas = arguments.pointee.deltas,
+    let hiddenGradient = arguments.pointee.hiddenGradient
+  else { return }
+  var memory = (Chunk(), Chunk(), Chunk())
+  withUnsafeMutablePointer(to: &memory) { memory in
+    let scratch = aligned(memory)
+    for row in 0..<arguments.pointee.rows {
+      let p = BackwardRow(
+        s: arguments, row: row, width: wholeVectors(arguments.pointee.units),
+        gates: Floats(arguments.pointee.gates + row * arguments.pointee.gatesStride),
+        deltas: deltas + row * arguments.pointee.deltasStride,
+        hidden: arguments.pointee.previousHidden + row * arguments.pointee.previousHiddenStride,
+        hiddenGradient: hiddenGradient + row * arguments.pointee.hiddenGradientStride)
+      if arguments.pointee.computesOutput { p.computeHidden(scratch) }
+      if arguments.pointee.computesGates && arguments.pointee.candidate == nil {
+        p.computeReset(scratch)
       }
-      unit += lanes
     }
   }
 }
 
-@inline(always) private func blockSlope(
-  _ s: GRUPointwiseArguments, _ row: Int, _ at: Int, _ function: KernelActivation, _ value: Vector
-) -> Vector {
-  let x = s.preactivations.map { load($0 + row * s.preactivationsStride + at) } ?? value
-  return derivative(function, x: x, y: value)
-}
+/// One row of the batch, in chunks.
+private struct BackwardRow {
+  let s: UnsafePointer<GRUPointwiseArguments>
+  let row: Int
+  let width: Int
+  let gates: Floats
+  let deltas: MutableFloats
+  let hidden: Floats
+  let hiddenGradient: MutableFloats
 
-@inline(always) private func backwardHidden(
-  _ s: GRUPointwiseArguments, _ row: Int, _ unit: Int,
-  _ deltas: MutableFloats, _ hiddenGradient: MutableFloats
-) {
-  let gates = s.gates + row * s.gatesStride + unit
-  let stride = s.blockStride
-  let dh = load(hiddenGradient + unit)
-  let hidden = load(s.previousHidden + row * s.previousHiddenStride + unit)
-  let z = load(gates)
-  let n = load(gates + 2 * stride)
-  let zSlope = blockSlope(s, row, unit, s.gateActivation, z)
-  let nSlope = blockSlope(s, row, 2 * stride + unit, s.candidateActivation, n)
-  let nDelta = dh * (splat(1) - z) * nSlope
-  // The reset gate's value must be read before its delta is written: both may be one buffer.
-  let r = load(gates + stride)
-  if let candidate = s.candidate {
-    let q = load(candidate + row * s.candidateStride + unit)
-    let rSlope = blockSlope(s, row, stride + unit, s.gateActivation, r)
-    store(nDelta * q * rSlope, deltas + stride + unit)
-    if let candidateGradient = s.candidateGradient {
-      store(nDelta * r, candidateGradient + row * s.candidateGradientStride + unit)
+  private func slopes(
+    _ block: Int, _ function: KernelActivation, _ first: Int, _ count: Int, _ slope: MutableFloats
+  ) {
+    let at = block * s.pointee.blockStride + first
+    let kept = s.pointee.preactivations.map {
+      Floats($0 + row * s.pointee.preactivationsStride + at)
+    }
+    differentiateRow(function, count, kept ?? gates + at, gates + at, slope)
+  }
+
+  func computeHidden(_ scratch: MutableFloats) {
+    let stride = s.pointee.blockStride
+    let q = s.pointee.candidate.map { $0 + row * s.pointee.candidateStride }
+    let dq = s.pointee.candidateGradient.map { $0 + row * s.pointee.candidateGradientStride }
+    let zSlope = scratch
+    let rSlope = zSlope + chunk
+    let nSlope = rSlope + chunk
+    var first = 0
+    while first < width {
+      let count = width - first < chunk ? width - first : chunk
+      slopes(0, s.pointee.gateActivation, first, count, zSlope)
+      slopes(1, s.pointee.gateActivation, first, count, rSlope)
+      slopes(2, s.pointee.candidateActivation, first, count, nSlope)
+      var k = 0
+      while k < count {
+        let j = first + k
+        let dh = load(hiddenGradient + j)
+        // All values before the first delta: both may be in the same memory.
+        let z = load(gates + j)
+        let r = load(gates + stride + j)
+        let n = load(gates + 2 * stride + j)
+        let delta = dh * (splat(1) - z) * load(nSlope + k)
+        if let q { store(delta * load(q + j) * load(rSlope + k), deltas + stride + j) }
+        if let dq { store(delta * r, dq + j) }
+        store(dh * (load(hidden + j) - n) * load(zSlope + k), deltas + j)
+        store(delta, deltas + 2 * stride + j)
+        store(dh * z, hiddenGradient + j)
+        k += lanes
+      }
+      first += count
     }
   }
-  store(dh * (hidden - n) * zSlope, deltas + unit)
-  store(nDelta, deltas + 2 * stride + unit)
-  store(dh * z, hiddenGradient + unit)
-}
 
-@inline(always) private func backwardReset(
-  _ s: GRUPointwiseArguments, _ row: Int, _ unit: Int,
-  _ deltas: MutableFloats, _ hiddenGradient: MutableFloats
-) {
-  guard let resetGradient = s.resetGradient else { return }
-  let d = load(resetGradient + row * s.resetGradientStride + unit)
-  let hidden = load(s.previousHidden + row * s.previousHiddenStride + unit)
-  let at = s.blockStride + unit
-  let r = load(s.gates + row * s.gatesStride + at)
-  let slope = blockSlope(s, row, at, s.gateActivation, r)
-  store(d * hidden * slope, deltas + at)
-  store(fma(d, r, load(hiddenGradient + unit)), hiddenGradient + unit)
+  /// Reset before: what arrived at r ⊙ h(t-1).
+  func computeReset(_ scratch: MutableFloats) {
+    guard let gradients = s.pointee.resetGradient else { return }
+    let arrived = gradients + row * s.pointee.resetGradientStride
+    let at = s.pointee.blockStride
+    let slope = scratch
+    var first = 0
+    while first < width {
+      let count = width - first < chunk ? width - first : chunk
+      slopes(1, s.pointee.gateActivation, first, count, slope)
+      var k = 0
+      while k < count {
+        let j = first + k
+        let d = load(arrived + j)
+        let r = load(gates + at + j)
+        store(d * load(hidden + j) * load(slope + k), deltas + at + j)
+        store(fma(d, r, load(hiddenGradient + j)), hiddenGradient + j)
+        k += lanes
+      }
+      first += count
+    }
+  }
 }

@@ -1,92 +1,155 @@
 import KernelInterface
 
 func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
-  let s = arguments.pointee
-  guard let deltas = s.deltas, let cellGradient = s.cellGradient else { return }
-  for row in 0..<s.rows {
-    let rowDeltas = deltas + row * s.deltasStride
-    let rowGradient = cellGradient + row * s.cellGradientStride
-    var unit = 0
-    while unit < s.units {
-      if s.computesOutput { backwardOutput(s, row, unit, rowDeltas, rowGradient) }
-      if s.computesCell { backwardCell(s, row, unit, rowDeltas, rowGradient) }
-      unit += lanes
+  guard let deltas = arguments.pointee.deltas, let cellGradient = arguments.pointee.cellGradient
+  else { return }
+  var memory = (Chunk(), Chunk(), Chunk())
+  withUnsafeMutablePointer(to: &memory) { memory in
+    let scratch = aligned(memory)
+    for row in 0..<arguments.pointee.rows {
+      let p = BackwardRow(
+        arguments, row, deltas + row * arguments.pointee.deltasStride,
+        cellGradient + row * arguments.pointee.cellGradientStride)
+      if arguments.pointee.computesOutput { p.computeOutput(scratch) }
+      if arguments.pointee.computesCell { p.computeCell(scratch) }
     }
   }
 }
 
-/// The value of a gate, 1 if it is absent.
-@inline(always) private func gateValue(
-  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int, _ block: Int
-) -> Vector {
-  block < 0 ? splat(1) : load(s.gates + row * s.gatesStride + block * s.blocks.stride + unit)
-}
+/// One row of the batch, in chunks: the slopes of a chunk's gates stay in the nearest cache.
+private struct BackwardRow {
+  let s: UnsafePointer<LSTMPointwiseArguments>
+  let row: Int
+  /// Units, rounded up to whole vectors.
+  let width: Int
+  let gates: Floats
+  let deltas: MutableFloats
+  let previous: Floats
+  let cell: Floats
+  let cellGradient: MutableFloats
 
-/// Derivative of a block's activation (and of the clip before it).
-@inline(always) private func blockSlope(
-  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int, _ block: Int,
-  _ function: KernelActivation, _ value: Vector
-) -> Vector {
-  guard let kept = s.preactivations else { return derivative(function, x: value, y: value) }
-  let z = load(kept + row * s.preactivationsStride + block * s.blocks.stride + unit)
-  let slope = derivative(function, x: z, y: value)
-  return select(magnitude(z) .> splat(s.gateClip), splat(0), slope)
-}
+  @inline(always) init(
+    _ s: UnsafePointer<LSTMPointwiseArguments>, _ row: Int, _ deltas: MutableFloats,
+    _ cellGradient: MutableFloats
+  ) {
+    self.s = s
+    self.row = row
+    self.deltas = deltas
+    self.cellGradient = cellGradient
+    width = wholeVectors(s.pointee.units)
+    gates = Floats(s.pointee.gates + row * s.pointee.gatesStride)
+    previous = s.pointee.previousCell + row * s.pointee.previousCellStride
+    cell = Floats(s.pointee.cell + row * s.pointee.cellStride)
+  }
 
-@inline(always) private func backwardOutput(
-  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int,
-  _ deltas: MutableFloats, _ cellGradient: MutableFloats
-) {
-  guard let outputGradient = s.outputGradient else { return }
-  let dh = load(outputGradient + row * s.outputGradientStride + unit)
-  let u = load(
-    s.outputSource.map { $0 + row * s.outputSourceStride + unit }
-      ?? Floats(s.cell + row * s.cellStride + unit))
-  var squashed = u
-  apply(s.outputActivation, &squashed)
-  let o = gateValue(s, row, unit, s.blocks.output)
-  var dc = load(cellGradient + unit)
-  let block = s.blocks.output
-  if block >= 0 {
-    let slope = blockSlope(s, row, unit, block, s.gateActivation, o)
-    let delta = dh * squashed * slope
-    store(delta, deltas + block * s.blocks.stride + unit)
-    if let peephole = s.outputPeephole { dc = fma(load(peephole + unit), delta, dc) }
+  /// The value of a gate, 1 if it is absent.
+  @inline(always) private func gate(_ block: Int, _ j: Int) -> Vector {
+    block < 0 ? splat(1) : load(gates + block * s.pointee.blocks.stride + j)
   }
-  let du = dh * o * derivative(s.outputActivation, x: u, y: squashed)
-  if let sourceGradient = s.sourceGradient {
-    store(du, sourceGradient + row * s.sourceGradientStride + unit)
-  } else {
-    dc = dc + du
-  }
-  store(dc, cellGradient + unit)
-}
 
-@inline(always) private func backwardCell(
-  _ s: LSTMPointwiseArguments, _ row: Int, _ unit: Int,
-  _ deltas: MutableFloats, _ cellGradient: MutableFloats
-) {
-  let b = s.blocks
-  let previous = load(s.previousCell + row * s.previousCellStride + unit)
-  let c = load(s.cell + row * s.cellStride + unit)
-  // A clipped cell passes nothing on.
-  let dc = select(magnitude(c) .>= splat(s.cellClip), splat(0), load(cellGradient + unit))
-  let i = gateValue(s, row, unit, b.input)
-  let g = gateValue(s, row, unit, b.cell)
-  let f = b.couples ? splat(1) - i : gateValue(s, row, unit, b.forget)
-  var carried = dc * f
-  if b.forget >= 0 {
-    let delta = dc * previous * blockSlope(s, row, unit, b.forget, s.gateActivation, f)
-    store(delta, deltas + b.forget * b.stride + unit)
-    if let peephole = s.forgetPeephole { carried = fma(load(peephole + unit), delta, carried) }
+  /// dc += p ⊙ delta
+  @inline(always) private func through(
+    _ peephole: Floats?, _ j: Int, _ delta: Vector, _ dc: Vector
+  ) -> Vector {
+    guard let peephole else { return dc }
+    return fma(load(peephole + j), delta, dc)
   }
-  if b.input >= 0 {
-    let through = b.couples ? g - previous : g
-    let delta = dc * through * blockSlope(s, row, unit, b.input, s.gateActivation, i)
-    store(delta, deltas + b.input * b.stride + unit)
-    if let peephole = s.inputPeephole { carried = fma(load(peephole + unit), delta, carried) }
+
+  /// Slopes of a block's function (and of the clip before it) for a chunk.
+  private func slopes(
+    _ block: Int, _ function: KernelActivation, _ first: Int, _ count: Int, _ slope: MutableFloats
+  ) {
+    guard block >= 0 else { return }
+    let at = block * s.pointee.blocks.stride + first
+    let y = gates + at
+    guard let kept = s.pointee.preactivations else {
+      return differentiateRow(function, count, y, y, slope)
+    }
+    let x = Floats(kept + row * s.pointee.preactivationsStride + at)
+    differentiateRow(function, count, x, y, slope)
+    guard s.pointee.gateClip < .infinity else { return }
+    var j = 0
+    while j < count {
+      let isClipped = magnitude(load(x + j)) .> splat(s.pointee.gateClip)
+      store(select(isClipped, splat(0), load(slope + j)), slope + j)
+      j += lanes
+    }
   }
-  let slope = blockSlope(s, row, unit, b.cell, s.cellActivation, g)
-  store(dc * i * slope, deltas + b.cell * b.stride + unit)
-  store(carried, cellGradient + unit)
+
+  func computeOutput(_ scratch: MutableFloats) {
+    guard let gradients = s.pointee.outputGradient else { return }
+    let dh = gradients + row * s.pointee.outputGradientStride
+    let u = s.pointee.outputSource.map { $0 + row * s.pointee.outputSourceStride } ?? cell
+    let du = s.pointee.sourceGradient.map { $0 + row * s.pointee.sourceGradientStride }
+    let block = s.pointee.blocks.output
+    let to = block * s.pointee.blocks.stride
+    let squashed = scratch
+    let squashedSlope = squashed + chunk
+    let gateSlope = squashedSlope + chunk
+    var first = 0
+    while first < width {
+      let count = width - first < chunk ? width - first : chunk
+      activateRow(s.pointee.outputActivation, count, u + first, squashed)
+      differentiateRow(
+        s.pointee.outputActivation, count, u + first, Floats(squashed), squashedSlope)
+      slopes(block, s.pointee.gateActivation, first, count, gateSlope)
+      var k = 0
+      while k < count {
+        let j = first + k
+        let arrived = load(dh + j)
+        let source = arrived * gate(block, j) * load(squashedSlope + k)
+        var dc = load(cellGradient + j)
+        if block >= 0 {
+          let delta = arrived * load(squashed + k) * load(gateSlope + k)
+          dc = through(s.pointee.outputPeephole, j, delta, dc)
+          store(delta, deltas + to + j)
+        }
+        if let du { store(source, du + j) } else { dc = dc + source }
+        store(dc, cellGradient + j)
+        k += lanes
+      }
+      first += count
+    }
+  }
+
+  func computeCell(_ scratch: MutableFloats) {
+    let b = s.pointee.blocks
+    let inputSlope = scratch
+    let forgetSlope = inputSlope + chunk
+    let cellSlope = forgetSlope + chunk
+    var first = 0
+    while first < width {
+      let count = width - first < chunk ? width - first : chunk
+      slopes(b.input, s.pointee.gateActivation, first, count, inputSlope)
+      slopes(b.forget, s.pointee.gateActivation, first, count, forgetSlope)
+      slopes(b.cell, s.pointee.cellActivation, first, count, cellSlope)
+      var k = 0
+      while k < count {
+        let j = first + k
+        let old = load(previous + j)
+        // A clipped cell passes nothing on.
+        let isClipped = magnitude(load(cell + j)) .>= splat(s.pointee.cellClip)
+        let dc = select(isClipped, splat(0), load(cellGradient + j))
+        // All values before the first delta: both may be in the same memory.
+        let i = gate(b.input, j)
+        let g = gate(b.cell, j)
+        let f = b.couples ? splat(1) - i : gate(b.forget, j)
+        var carried = dc * f
+        if b.forget >= 0 {
+          let delta = dc * old * load(forgetSlope + k)
+          store(delta, deltas + b.forget * b.stride + j)
+          carried = through(s.pointee.forgetPeephole, j, delta, carried)
+        }
+        if b.input >= 0 {
+          let delta = dc * (b.couples ? g - old : g) * load(inputSlope + k)
+          store(delta, deltas + b.input * b.stride + j)
+          carried = through(s.pointee.inputPeephole, j, delta, carried)
+        }
+        store(dc * i * load(cellSlope + k), deltas + b.cell * b.stride + j)
+        store(carried, cellGradient + j)
+        k += lanes
+      }
+      first += count
+    }
+  }
 }

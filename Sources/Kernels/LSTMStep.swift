@@ -1,14 +1,12 @@
 import KernelInterface
 
 func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
-  let blocks = arguments.pointee.blocks.count
-  var sums = TileSums()
-  withUnsafeMutablePointer(to: &sums) { sums in
-    let z = UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Float.self)
-    if arguments.pointee.rows == 1 {
-      stepOneRow(arguments, blocks, z)
-    } else {
-      stepRows(arguments, blocks, z)
+  if arguments.pointee.rows == 1 && arguments.pointee.isStandard {
+    stepOneRow(arguments)
+  } else {
+    var sums = TileSums()
+    withUnsafeMutablePointer(to: &sums) { sums in
+      stepRows(arguments, arguments.pointee.blocks.count, aligned(sums))
     }
   }
 }
@@ -16,12 +14,9 @@ func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
 /// Batch 1: two groups at a time (three, where one would be left over) have enough sums under way to
 /// keep the multipliers busy. More at a time would leave nothing in the nearest cache for the next
 /// step, which begins where this one ended if the steps alternate in direction.
-private func stepOneRow(
-  _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, _ z: MutableFloats
-) {
+private func stepOneRow(_ arguments: UnsafePointer<LSTMStepArguments>) {
   let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
   let blockStride = arguments.pointee.blocks.stride
-  let isStandard = arguments.pointee.isStandard
   var visited = 0
   while visited < groups {
     let rest = groups - visited
@@ -29,42 +24,30 @@ private func stepOneRow(
     let first =
       arguments.pointee.descends
       ? arguments.pointee.endGroup - visited - count : arguments.pointee.firstGroup + visited
-    let p = operands(arguments, blocks, row: 0, group: first)
+    let p = operands(arguments, 4, row: 0, group: first)
     let initial = arguments.pointee.initial + first * lanes
+    let places = StepPlaces(arguments, row: 0, group: first, byRow: false)
 
-    @inline(always) func tile(groups: Int, blocks: Int) -> GroupTile {
-      GroupTile(groups: groups, blocks: blocks, p, initial: initial, blockStride: blockStride)
+    @inline(always) func tile(groups: Int) -> GroupTile {
+      GroupTile(groups: groups, blocks: 4, p, initial: initial, blockStride: blockStride)
     }
-    if isStandard {
-      let places = StepPlaces(arguments, row: 0, group: first, byRow: false)
-      switch count {
-      case 1:
-        finishStandard(places, 0, blockStride, tile(groups: 1, blocks: 4).g0)
-      case 2:
-        let sums = tile(groups: 2, blocks: 4)
-        finishStandard(places, 0, blockStride, sums.g0, sums.g1)
-      default:
-        tile(groups: 3, blocks: 4).write(groups: 3, blocks: 4, z)
-        finishStandard(places, 3, Floats(z), blockStride)
-      }
-    } else {
-      if blocks == 4 && count == 2 {
-        tile(groups: 2, blocks: 4).write(groups: 2, blocks: 4, z)
-      } else if blocks == 3 && count == 2 {
-        tile(groups: 2, blocks: 3).write(groups: 2, blocks: 3, z)
-      } else {
-        for group in 0..<count {
-          let p = operands(arguments, blocks, row: 0, group: first + group)
-          oneGroup(blocks, p, initial + group * lanes, blockStride, z + group * 4 * lanes)
-        }
-      }
-      finishStep(arguments, row: 0, group: first, count, byRow: false, Floats(z))
+    switch count {
+    case 1:
+      finishStandard(places, 0, blockStride, tile(groups: 1).g0)
+    case 2:
+      let sums = tile(groups: 2)
+      finishStandard(places, 0, blockStride, sums.g0, sums.g1)
+    default:
+      let sums = tile(groups: 3)
+      finishStandard(places, 0, blockStride, sums.g0, sums.g1)
+      finishStandard(places, 2, blockStride, sums.g2)
     }
     visited += count
   }
 }
 
-/// Larger batches: a group's weights serve a tile of rows while they are in registers.
+/// Larger batches, and every cell that is not the usual one: a group's weights serve a tile of rows
+/// while they are in registers.
 private func stepRows(
   _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, _ z: MutableFloats
 ) {
@@ -127,7 +110,7 @@ private func stepRows(
 ) {
   @inline(always) func tile(blocks: Int) {
     GroupTile(groups: 1, blocks: blocks, p, initial: initial, blockStride: stride)
-      .write(groups: 1, blocks: blocks, z)
+      .g0.write(blocks, z)
   }
   switch blocks {
   case 1: tile(blocks: 1)

@@ -56,12 +56,12 @@ struct TileSums {
     static var rows: Int { 3 }
   #endif
   typealias Four = (Vector, Vector, Vector, Vector)
-  var tile: (Four, Four, Four, Four, Four, Four)
+  /// Six members and room to align them.
+  var tile: (Four, Four, Four, Four, Four, Four, Four)
 
   @inline(always) init() {
-    let zero = splat(0)
-    let four = (zero, zero, zero, zero)
-    tile = (four, four, four, four, four, four)
+    let four = (splat(0), splat(0), splat(0), splat(0))
+    tile = (four, four, four, four, four, four, four)
   }
 }
 
@@ -149,11 +149,5 @@ struct GroupTile {
       if groups > 2 { g2.add(x[k], BlockWeights(blocks, w + 2 * panel), blocks) }
       w += blocks * lanes
     }
-  }
-
-  @inline(always) func write(groups: Int, blocks: Int, _ z: MutableFloats) {
-    g0.write(blocks, z)
-    if groups > 1 { g1.write(blocks, z + 4 * lanes) }
-    if groups > 2 { g2.write(blocks, z + 8 * lanes) }
   }
 }

@@ -96,6 +96,12 @@ struct Mask {
   memcpy(p, &v, count * MemoryLayout<Float>.size)
 }
 
+/// The first multiple of 64 bytes in some scratch on the stack, which Swift aligns to 16 only: vectors
+/// that straddle cache lines are slow to write and read again.
+@inline(always) func aligned(_ p: UnsafeMutableRawPointer) -> MutableFloats {
+  p.alignedUp(toMultipleOf: 64).assumingMemoryBound(to: Float.self)
+}
+
 // MARK: - Derived operations
 
 /// min(x, limit), NaN stays NaN.

@@ -54,6 +54,9 @@ target_link_options(carousel PRIVATE
   "SHELL:-Xlinker -z -Xlinker defs"
   # The runtime's link file names libstdc++; nothing else that is not used becomes a dependency.
   "SHELL:-Xlinker --as-needed"
+  # Not gold, the choice of the driver: with -s it makes a library that crashes (Swift 6.3.1), and
+  # lld checks that every name in the version script exists.
+  -use-ld=lld
   $<$<CONFIG:Release>:SHELL:-Xlinker -s>)
 if(CAROUSEL_SANITIZER)
   target_link_options(carousel PRIVATE -sanitize=${CAROUSEL_SANITIZER})

@@ -13,6 +13,7 @@ carousel_swift_module(KernelInterface)
 # The same sources once per instruction set; clang's flag steers Swift's code generation, too.
 # They index memory that their callers have checked, so they are built without checks.
 set(kernel_flags
+  "SHELL:-enable-experimental-feature BuiltinModule"
   "SHELL:-Ounchecked -wmo -num-threads 1" "SHELL:-Xfrontend -disable-stack-protector")
 set(kernels KernelsBaseline)
 carousel_swift_module(KernelsBaseline
@@ -52,6 +53,8 @@ target_link_options(carousel PRIVATE
   "SHELL:-L ${PROJECT_BINARY_DIR}/archives"
   "SHELL:-Xlinker --version-script=${exports}"
   "SHELL:-Xlinker -z -Xlinker defs"
+  # The thread pool's workers sleep in this library: it stays when a program closes it.
+  "SHELL:-Xlinker -z -Xlinker nodelete"
   # The runtime's link file names libstdc++; nothing else that is not used becomes a dependency.
   "SHELL:-Xlinker --as-needed"
   # Not gold, the choice of the driver: with -s it makes a library that crashes (Swift 6.3.1), and

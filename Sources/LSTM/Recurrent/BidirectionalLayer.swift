@@ -86,6 +86,25 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
     super.init(output: output, states: first.states + second.states)
   }
 
+  private lazy var halves = Halves(self)
+
+  /// The two directions as work that threads can share.
+  private final class Halves: ParallelWork {
+    private unowned let run: BidirectionalRun
+
+    init(_ run: BidirectionalRun) { self.run = run }
+
+    override func perform(part: Int, of parts: Int) {
+      if part == 0 { run.first.forward(run.maskedOutput(run.first)) }
+      if part == parts - 1 { run.second.forward(run.maskedOutput(run.second)) }
+    }
+  }
+
+  private var isWorthTwoThreads: Bool {
+    SequenceSplit.isWorthwhile(
+      batch: output.batch, steps: first.frame.steps, stepWork: first.cell.stepWork)
+  }
+
   private var merge: BidirectionalDescription.Merge { layer.bidirectional.merge }
 
   private func maskedOutput(_ direction: DirectionRun<S>) -> MaskedOutput {
@@ -100,10 +119,9 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   override func forward() {
-    for direction in [first, second] {
-      if !hasGivenStates { direction.setLearnedStates() }
-      direction.forward(maskedOutput(direction))
-    }
+    if !hasGivenStates { setLearnedStates() }
+    // Two threads take one direction each: then each core has the weights of its own only.
+    halves.performInParallel(context.threads == 2 && isWorthTwoThreads ? 2 : 1)
     for t in 0..<output.time {
       for row in 0..<output.batch { mergeRow(t, row) }
     }

@@ -17,13 +17,29 @@ class CellRun<S: Scalar> {
   /// From x(s), h(s-1), c(s-1) to h(s), c(s), for valid rows among the thread's own.
   func forward(_ step: Int, _ rows: Range<Int>, part: Range<Int>) {}
 
+  /// Multiplications of one step and row.
+  var stepWork: Int { 0 }
+
+  /// Several threads may share the units of a step (`forwardUnits`).
+  var dividesUnits: Bool { false }
+
+  /// The thread's share of a step's units, for all rows; `beginForward` was called with all rows by
+  /// one of the threads.
+  func forwardUnits(_ step: Int, part: Int, of parts: Int) {}
+
+  /// The thread's share of the input products of some steps.
+  func beginForwardUnits(_ steps: Range<Int>, part: Int, of parts: Int) {}
+
   /// From dL/dh(s) in `hidden` and what step s+1 sent to c(s) in `cell` to the same of step s-1; adds to
   /// the input's gradient (or leaves that to `finishBackward`).
   func backward(_ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<S>) {}
 
+  /// Threads that can take part in a backward pass.
+  var backwardParts: Int { ThreadPool.shared.limit }
+
   /// After the steps of a block went backwards: adds their share to the parameters' gradients, in
-  /// ascending order of steps and rows.
-  func finishBackward(_ block: Range<Int>) {}
+  /// ascending order of steps and rows. Each thread sums its share of the parameters.
+  func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {}
 
   /// A masked row of a step: nothing of it may show in traces.
   func skip(_ step: Int, _ row: Int) {}

@@ -167,7 +167,16 @@ final class CellWeights {
   private func refreshVectors(_ parameters: CellPointers<Float>) {
     if let b = parameters[.bias] {
       copyBlocks(b, to: bias.pointer)
-      if let recurrentBias { copyBlocks(b + blocks * units, to: recurrentBias.pointer) }
+      if let recurrentBias {
+        // The gates' two biases are one; the candidate's second belongs to its recurrent product.
+        let second = b + blocks * units
+        copyBlocks(second, to: recurrentBias.pointer)
+        for block in 0..<blocks - 1 {
+          for j in 0..<units {
+            bias.pointer[block * blockStride + j] += second[block * units + j]
+          }
+        }
+      }
     }
     for parameter in CellParameter.allCases {
       guard let from = parameters[parameter], let buffer = vectors[parameter.rawValue] else {

@@ -1,6 +1,6 @@
 /// One direction of a recurrent layer during an execution: walks over the steps, keeps the state where a
 /// row is masked, and lays out what the layer returns.
-final class DirectionRun<S: Scalar> {
+final class DirectionRun<S: Scalar>: ParallelWork {
   let frame: SequenceFrame<S>
   let cell: CellRun<S>
   /// What is returned, in processing order: `steps` or one times `batch` rows.
@@ -15,6 +15,13 @@ final class DirectionRun<S: Scalar> {
   private let learnedGradients: [UnsafeMutablePointer<S>?]
   /// Copies of fields in the order of time, for a direction that goes backwards.
   private var turned: [TraceField: Buffer<S>] = [:]
+  /// What the threads are to do, while a pass runs.
+  private var job = Job.forward(.hold, byUnits: false)
+
+  private enum Job {
+    case forward(MaskedOutput, byUnits: Bool)
+    case backward(MaskedOutput, StateGradients<S>)
+  }
 
   init(
     frame: SequenceFrame<S>, cell: CellRun<S>, weights: CellPointers<S>,
@@ -37,6 +44,7 @@ final class DirectionRun<S: Scalar> {
     cellNorms = frame.recordsFlow ? try plan.arena.allocate(count: frame.steps) : nil
     learned = [weights[.initialHidden], weights[.initialCell]]
     learnedGradients = [gradients[.initialHidden], gradients[.initialCell]]
+    super.init()
   }
 
   var states: [StateSlot<S>] { frame.states }
@@ -61,9 +69,53 @@ final class DirectionRun<S: Scalar> {
   func forward(_ maskedOutput: MaskedOutput) {
     frame.prepareForward()
     cell.prepareForward()
-    walk(allRows, maskedOutput)
+    switch split {
+    case .none: walk(allRows, maskedOutput)
+    case .rows(let parts):
+      job = .forward(maskedOutput, byUnits: false)
+      performInParallel(parts)
+    case .units(let parts):
+      job = .forward(maskedOutput, byUnits: true)
+      performInParallel(parts)
+    }
     writeFinalStates()
     if !frame.hiddenIsOutput && !frame.description.returnSequences { writeLastOutput() }
+  }
+
+  private var split: SequenceSplit {
+    SequenceSplit.choose(
+      threads: frame.plan.context.threads, batch: frame.batch, steps: frame.steps,
+      stepWork: cell.stepWork, dividesUnits: cell.dividesUnits && !frame.hasMask)
+  }
+
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  override func perform(part: Int, of parts: Int) {
+    switch job {
+    case .forward(let maskedOutput, let byUnits):
+      if byUnits {
+        walkTogether(part, parts, maskedOutput)
+      } else {
+        walk(ParallelKernels.share(frame.batch, unit: 1, part, parts), maskedOutput)
+      }
+    case .backward(let maskedOutput, let gradient):
+      walkBack(part, parts, maskedOutput, gradient)
+    }
+  }
+
+  /// One thread's way over the whole sequence, with its share of the units of each step.
+  private func walkTogether(_ part: Int, _ parts: Int, _ maskedOutput: MaskedOutput) {
+    var first = 0
+    while first < frame.steps {
+      let steps = first..<min(first + cell.inputBlock, frame.steps)
+      cell.beginForwardUnits(steps, part: part, of: parts)
+      ThreadPool.shared.synchronize(parts)
+      for step in steps {
+        cell.forwardUnits(step, part: part, of: parts)
+        ThreadPool.shared.synchronize(parts)
+      }
+      first = steps.upperBound
+    }
   }
 
   /// One thread's way over the whole sequence, with its rows of the batch.
@@ -146,30 +198,42 @@ final class DirectionRun<S: Scalar> {
   @_specialize(where S == Double)
   func backward(_ maskedOutput: MaskedOutput, learnsStates: Bool) {
     guard let gradient = beginBackward() else { return }
-    let length = SequenceFrame<S>.gradientBlock
     if !frame.description.returnSequences { addLastOutputGradient(gradient) }
+    job = .backward(maskedOutput, gradient)
+    switch split {
+    case .none: performInParallel(1)
+    case .rows(let parts), .units(let parts): performInParallel(min(parts, cell.backwardParts))
+    }
+    recordNorms()
+    if learnsStates { addLearnedGradients() }
+  }
+
+  /// One thread's way back: its rows through a block of steps, then, after all have met, its share of
+  /// the sums over that block.
+  private func walkBack(
+    _ part: Int, _ parts: Int, _ maskedOutput: MaskedOutput, _ gradient: StateGradients<S>
+  ) {
+    let rows = ParallelKernels.share(frame.batch, unit: 1, part, parts)
+    let length = SequenceFrame<S>.gradientBlock
     var end = frame.steps
     while end > 0 {
       let block = (end - 1) / length * length..<end
-      frame.beginInputGradient(block)
+      frame.beginInputGradient(block, rows)
       for step in block.reversed() {
         if frame.description.returnSequences {
-          addOutputGradient(step, maskedOutput, gradient)
+          addOutputGradient(step, rows, maskedOutput, gradient)
         }
-        recordHidden(step, gradient)
-        frame.forEachValidRun(step, allRows) { cell.backward(step, $0, gradient) }
-        if frame.hasMask {
-          for row in 0..<frame.batch where !frame.isValid(step, row) {
-            cell.skipBackward(step, row, gradient)
-          }
-        }
-        recordCell(step)
+        recordHidden(step, rows, gradient)
+        frame.forEachValidRun(step, rows) { cell.backward(step, $0, gradient) }
+        guard frame.hasMask else { continue }
+        for row in rows where !frame.isValid(step, row) { cell.skipBackward(step, row, gradient) }
       }
-      cell.finishBackward(block)
-      frame.finishInputGradient(block)
+      ThreadPool.shared.synchronize(parts)
+      cell.finishBackward(block, part: part, of: parts)
+      ThreadPool.shared.synchronize(parts)
+      frame.finishInputGradient(block, rows)
       end = block.lowerBound
     }
-    if learnsStates { addLearnedGradients() }
   }
 
   /// The gradients of the final states become the running ones; those end as the initial states'.
@@ -187,11 +251,11 @@ final class DirectionRun<S: Scalar> {
   }
 
   private func addOutputGradient(
-    _ step: Int, _ maskedOutput: MaskedOutput, _ gradient: StateGradients<S>
+    _ step: Int, _ rows: Range<Int>, _ maskedOutput: MaskedOutput, _ gradient: StateGradients<S>
   ) {
     guard let outputGradient else { return }
     let width = frame.description.cell.outputWidth
-    for row in 0..<frame.batch where emitsHidden(step, row, maskedOutput) {
+    for row in rows where emitsHidden(step, row, maskedOutput) {
       let from = outputGradient + (step * frame.batch + row) * outputStride
       let to = gradient.hidden + row * gradient.hiddenStride
       for j in 0..<width { to[j] += from[j] }
@@ -218,27 +282,30 @@ final class DirectionRun<S: Scalar> {
     }
   }
 
-  private func recordHidden(_ step: Int, _ gradient: StateGradients<S>) {
-    guard let hiddenTrace, let hiddenNorms else { return }
-    let rows = hiddenTrace.at(step)
-    rows.update(from: gradient.hidden, count: frame.batch * hiddenTrace.stride)
-    hiddenNorms[frame.time(step)] = norm(rows, frame.description.cell.outputWidth)
+  private func recordHidden(_ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<S>) {
+    guard let hiddenTrace else { return }
+    let first = rows.lowerBound
+    hiddenTrace.at(step, first).update(
+      from: gradient.hidden + first * gradient.hiddenStride,
+      count: rows.count * hiddenTrace.stride)
   }
 
-  private func recordCell(_ step: Int) {
-    guard let cellNorms, let trace = cell.trace(.cellDelta) else { return }
-    cellNorms[frame.time(step)] = norm(trace.rows.at(step), trace.width)
+  /// The norms of dL/dh(t) and dL/dc(t) over the rows of each step.
+  private func recordNorms() {
+    guard let hiddenTrace, let hiddenNorms, let cellNorms else { return }
+    let cellTrace = cell.trace(.cellDelta)
+    for step in 0..<frame.steps {
+      let time = frame.time(step)
+      hiddenNorms[time] = norm(hiddenTrace, step, frame.description.cell.outputWidth)
+      if let cellTrace { cellNorms[time] = norm(cellTrace.rows, step, cellTrace.width) }
+    }
   }
 
-  /// Euclidean norm over the rows of a step.
-  private func norm(_ rows: UnsafeMutablePointer<S>, _ width: Int) -> S {
-    let stride = (width + Memory.rowGranularity - 1) & ~(Memory.rowGranularity - 1)
+  private func norm(_ rows: StepRows<S>, _ step: Int, _ width: Int) -> S {
     var sum = 0.0
     for row in 0..<frame.batch {
-      for j in 0..<width {
-        let value = Double(rows[row * stride + j])
-        sum += value * value
-      }
+      let values = rows.at(step, row)
+      for j in 0..<width { sum += Double(values[j]) * Double(values[j]) }
     }
     return S(sum.squareRoot())
   }

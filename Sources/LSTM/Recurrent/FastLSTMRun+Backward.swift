@@ -6,8 +6,7 @@ struct LSTMBackwardScratch {
   let newCell: StepRows<Float>?
   /// What a block sends to h(t-1) before its dropout mask.
   let dropped: StepRows<Float>?
-  /// One packed panel for the kernels' outer product.
-  let panel: UnsafeMutablePointer<Float>
+  let panels: GradientPanels
 
   init(
     _ frame: SequenceFrame<Float>, _ cell: LSTMDescription, _ packed: CellWeights
@@ -18,7 +17,7 @@ struct LSTMBackwardScratch {
     dropped =
       frame.description.recurrentDropout > 0
       ? try StepRows(frame.plan, batch: frame.batch, width: cell.outputWidth, period: 1) : nil
-    panel = try frame.plan.arena.allocate(count: packed.kernels.outerProductScratch)
+    panels = try GradientPanels(frame, packed.kernels)
   }
 }
 

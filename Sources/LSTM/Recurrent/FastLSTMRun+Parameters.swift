@@ -2,28 +2,22 @@ import KernelInterface
 
 /// The products over a whole block of steps: what goes to the input, and the parameters' gradients.
 extension FastLSTMRun {
-  func finishBlock(_ block: Range<Int>) {
+  func finishBlock(_ block: Range<Int>, _ part: Int, _ parts: Int) {
     guard let backward = tape.backward, let scratch else { return }
     let sums = GradientSums(
-      kernels: kernels, panel: scratch.panel, blocks: packed.blocks, units: cell.units,
+      kernels: kernels, panel: scratch.panels.panel(part), part: part, parts: parts,
+      blocks: packed.blocks, units: cell.units,
       blockStride: blocks.stride)
     frame.forEachValidRun(ofBlock: block) { step, row, count in
-      addInputGradient(step, row, count, backward)
+      let inputDeltas = backward.inputDeltas
+      frame.addInputGradient(
+        step, row, count, deltas: inputDeltas.at(step, row), inputDeltas.stride,
+        packed.inputTransposed, part, parts)
       addProducts(step, row, count, backward, sums)
       addPeepholes(step, row, count, backward, sums)
       addNorms(step, row, count, backward, sums)
     }
-  }
-
-  private func addInputGradient(
-    _ step: Int, _ row: Int, _ count: Int, _ backward: LSTMTape<Float>.Backward
-  ) {
-    guard let target = frame.inputGradient(step), let matrix = packed.inputTransposed else {
-      return
-    }
-    matrix.addProduct(
-      rows: count, a: backward.inputDeltas.at(step, row), aStride: backward.inputDeltas.stride,
-      c: target + row * frame.inputGradientStride, cStride: frame.inputGradientStride)
+    if part == 0 { addDroppedRecurrent(block, backward, sums.alone) }
   }
 
   /// ∂W, ∂R, ∂b, ∂W_p.
@@ -53,24 +47,29 @@ extension FastLSTMRun {
     _ sums: GradientSums
   ) {
     let deltas = backward.recurrentDeltas
-    guard let dropout = activeDropout, let dropped else {
-      sums.addMatrix(
-        gradients[.recurrentKernel], rows: count, depth: cell.outputWidth,
-        a: frame.hidden.at(step - 1, row), aStride: frame.hidden.stride,
-        d: deltas.at(step, row), dStride: deltas.stride)
-      return
-    }
-    // The rows of a run may belong to several steps; the masks do not.
-    for index in 0..<count {
-      let at = row + index
-      let present = step + at / frame.batch
-      let b = at % frame.batch
-      for block in 0..<packed.blocks {
-        drop(present, b..<b + 1, block, dropout, into: dropped)
-        sums.addMatrixBlock(
-          gradients[.recurrentKernel], block, rows: 1, depth: cell.outputWidth,
-          a: dropped.at(block, b), aStride: dropped.stride, d: deltas.at(present, b),
-          dStride: deltas.stride)
+    guard activeDropout == nil else { return }
+    sums.addMatrix(
+      gradients[.recurrentKernel], rows: count, depth: cell.outputWidth,
+      a: frame.hidden.at(step - 1, row), aStride: frame.hidden.stride,
+      d: deltas.at(step, row), dStride: deltas.stride)
+  }
+
+  /// ∂R under recurrent dropout: step by step, with the inputs that each block saw.
+  private func addDroppedRecurrent(
+    _ block: Range<Int>, _ backward: LSTMTape<Float>.Backward, _ sums: GradientSums
+  ) {
+    guard let dropout = activeDropout, let dropped else { return }
+    let deltas = backward.recurrentDeltas
+    for step in block {
+      frame.forEachValidRun(step, 0..<frame.batch) { rows in
+        let first = rows.lowerBound
+        for gate in 0..<packed.blocks {
+          drop(step, rows, gate, dropout, into: dropped)
+          sums.addMatrixBlock(
+            gradients[.recurrentKernel], gate, rows: rows.count, depth: cell.outputWidth,
+            a: dropped.at(gate, first), aStride: dropped.stride, d: deltas.at(step, first),
+            dStride: deltas.stride)
+        }
       }
     }
   }

@@ -67,16 +67,40 @@ final class FastLSTMRun: LSTMRun<Float> {
     backwardStep(step, rows, gradient)
   }
 
-  override func finishBackward(_ block: Range<Int>) { finishBlock(block) }
+  override var backwardParts: Int { GradientPanels.parts }
+
+  override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {
+    finishBlock(block, part, parts)
+  }
+
+  override var dividesUnits: Bool {
+    cell.isFused && activeDropout == nil && cell.projection == nil && cell.zoneout == 0
+  }
+
+  override func beginForwardUnits(_ steps: Range<Int>, part: Int, of parts: Int) {
+    inputProduct?.computeShare(
+      steps, part: part, of: parts, frame: frame, weights: packed.input,
+      bias: UnsafePointer(packed.bias.pointer))
+  }
+
+  override func forwardUnits(_ step: Int, part: Int, of parts: Int) {
+    let all = 0..<frame.batch
+    guard let recurrent = packed.fusedRecurrent else { return }
+    fusedStep(
+      step, all, all, groups: ParallelKernels.share(recurrent.groups, unit: 1, part, parts))
+  }
 
   // MARK: The fused step
 
-  private func fusedStep(_ step: Int, _ rows: Range<Int>, _ part: Range<Int>) {
+  private func fusedStep(
+    _ step: Int, _ rows: Range<Int>, _ part: Range<Int>, groups: Range<Int>? = nil
+  ) {
     guard let recurrent = packed.fusedRecurrent else { return }
+    let groups = groups ?? 0..<recurrent.groups
     let first = rows.lowerBound
     let z0 = inputProduct?.at(offset: step % inputBlock, row: first, part: part)
     var arguments = LSTMStepArguments(
-      rows: rows.count, blocks: blocks, firstGroup: 0, endGroup: recurrent.groups,
+      rows: rows.count, blocks: blocks, firstGroup: groups.lowerBound, endGroup: groups.upperBound,
       initial: z0 ?? packed.bias.pointer, initialStride: inputProduct?.stride ?? 0,
       hiddenWidth: cell.outputWidth, hidden: frame.hidden.at(step - 1, first),
       hiddenStride: frame.hidden.stride, recurrentWeights: recurrent.storage.pointer,
@@ -169,12 +193,7 @@ final class FastLSTMRun: LSTMRun<Float> {
     _ step: Int, _ rows: Range<Int>, _ block: Int, _ dropout: RecurrentDropout<Float>,
     into dropped: StepRows<Float>
   ) {
-    for row in rows {
-      let to = dropped.at(block, row)
-      to.update(repeating: 0, count: cell.outputWidth)
-      kernels.multiplyAdd(
-        cell.outputWidth, frame.hidden.at(step - 1, row), dropout.masks.at(block, row), to)
-    }
+    dropout.apply(block, rows, to: frame.hidden, step - 1, into: dropped, kernels)
   }
 
   private func activate(_ step: Int, _ rows: Range<Int>) {

@@ -1,14 +1,42 @@
 import KernelInterface
 
+/// Scratch for the kernels' outer products, one packed panel for each thread.
+struct GradientPanels {
+  private let base: UnsafeMutablePointer<Float>
+  private let count: Int
+
+  /// Threads that have scratch, and so can take part in a backward pass.
+  static let parts = min(ThreadPool.shared.limit, 16)
+
+  init(_ frame: SequenceFrame<Float>, _ kernels: KernelTable) throws(EngineError) {
+    count = kernels.outerProductScratch
+    base = try frame.plan.arena.allocate(
+      count: Memory.product(count, GradientPanels.parts))
+  }
+
+  func panel(_ part: Int) -> UnsafeMutablePointer<Float> { base + part * count }
+}
+
 /// Adds the parameters' gradients of some rows of a block of steps, blocks of columns with padding
-/// between them on one side, the canonical layout on the other.
+/// between them on one side, the canonical layout on the other. A thread adds to its share of each
+/// matrix: to some of its columns or rows, so that the order of each sum does not depend on the
+/// number of threads.
 struct GradientSums {
   let kernels: KernelTable
-  /// Scratch of the kernels' outer product.
+  /// Scratch of the kernels' outer product, this thread's own.
   let panel: UnsafeMutablePointer<Float>
+  let part: Int
+  let parts: Int
   let blocks: Int
   let units: Int
   let blockStride: Int
+
+  /// The same for one thread that does all.
+  var alone: GradientSums {
+    GradientSums(
+      kernels: kernels, panel: panel, part: 0, parts: 1, blocks: blocks, units: units,
+      blockStride: blockStride)
+  }
 
   /// W (depth x blocks·units) += Aᵀ D.
   func addMatrix(
@@ -42,6 +70,17 @@ struct GradientSums {
     var arguments = OuterProductArguments(
       rows: rows, depth: depth, columns: columns, a: a, aStride: aStride, d: d,
       dStride: dStride, c: w, cStride: stride, scratch: panel)
+    if columns >= parts * kernels.panelWidth {
+      let share = ParallelKernels.share(columns, unit: kernels.panelWidth, part, parts)
+      arguments.columns = share.count
+      arguments.d += share.lowerBound
+      arguments.c += share.lowerBound
+    } else {
+      let share = ParallelKernels.share(depth, unit: ParallelKernels.rowUnit, part, parts)
+      arguments.depth = share.count
+      arguments.a += share.lowerBound
+      arguments.c += share.lowerBound * stride
+    }
     kernels.outerProduct(&arguments)
   }
 
@@ -63,6 +102,7 @@ struct GradientSums {
     _ b: UnsafeMutablePointer<Float>, rows: Int, columns: Int, d: UnsafePointer<Float>,
     dStride: Int, z: UnsafePointer<Float>? = nil, zStride: Int = 0
   ) {
+    guard part == parts - 1 else { return }
     var arguments = ColumnSumArguments(
       rows: rows, columns: columns, x: d, xStride: dStride, z: z, zStride: zStride, sums: b)
     kernels.addColumnSums(&arguments)
@@ -76,6 +116,20 @@ struct GradientSums {
     } else {
       for block in 0..<blocks { body(block * units, block * blockStride, units) }
     }
+  }
+}
+
+extension SequenceFrame where S == Float {
+  /// dL/dx += δ Wᵀ for a run of rows; the thread takes its share of them.
+  func addInputGradient(
+    _ step: Int, _ row: Int, _ count: Int, deltas: UnsafePointer<Float>, _ stride: Int,
+    _ matrix: PackedMatrix<Float>?, _ part: Int, _ parts: Int
+  ) {
+    guard let target = inputGradient(step), let matrix else { return }
+    let share = ParallelKernels.share(count, unit: ParallelKernels.rowUnit, part, parts)
+    matrix.addProduct(
+      rows: share.count, a: deltas + share.lowerBound * stride, aStride: stride,
+      c: target + (row + share.lowerBound) * inputGradientStride, cStride: inputGradientStride)
   }
 }
 

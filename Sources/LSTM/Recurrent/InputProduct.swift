@@ -61,4 +61,19 @@ struct InputProduct {
     }
     weights.kernels.product(&arguments)
   }
+
+  /// The same for all rows of the batch, divided between threads by steps and rows.
+  func computeShare(
+    _ block: Range<Int>, part: Int, of parts: Int, frame: SequenceFrame<Float>,
+    weights: PackedMatrix<Float>, bias: UnsafePointer<Float>?
+  ) {
+    let share = ParallelKernels.share(
+      block.count * batch, unit: ParallelKernels.rowUnit, part, parts)
+    var arguments = ProductArguments(
+      rows: share.count, columns: weights.columns, depth: weights.rows,
+      a: frame.input(block.lowerBound) + share.lowerBound * frame.inputStride,
+      aStride: frame.inputStride, b: weights.storage.pointer,
+      c: rows.base + share.lowerBound * rows.stride, cStride: rows.stride, bias: bias)
+    weights.kernels.product(&arguments)
+  }
 }

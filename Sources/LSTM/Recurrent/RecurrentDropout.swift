@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// The masks with which a layer drops units of h(t-1): one per row and gate, fixed over the sequence,
 /// scaled by 1 / (1 - rate) (Keras `LSTMCell.call`, implementation 1).
 struct RecurrentDropout<S: Scalar> {
@@ -33,6 +35,20 @@ struct RecurrentDropout<S: Scalar> {
     RecurrentDropoutRow(
       masks: masks.at(0, row), blockStride: masks.batch * masks.stride, width: width,
       scratch: scratch.at(0, row))
+  }
+}
+
+extension RecurrentDropout where S == Float {
+  /// mask ⊙ h for some rows, into "step" `block` of `dropped`.
+  func apply(
+    _ block: Int, _ rows: Range<Int>, to hidden: StepRows<Float>, _ step: Int,
+    into dropped: StepRows<Float>, _ kernels: KernelTable
+  ) {
+    for row in rows {
+      let to = dropped.at(block, row)
+      to.update(repeating: 0, count: width)
+      kernels.multiplyAdd(width, hidden.at(step, row), masks.at(block, row), to)
+    }
   }
 }
 

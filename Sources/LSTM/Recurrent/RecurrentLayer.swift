@@ -118,7 +118,12 @@ struct DirectionParts {
     case .lstm(let description):
       cell = try FastLSTMRun(
         frame, description, packed: packed, weights: weights, gradients: gradients)
-    default: return nil
+    case .gru(let description):
+      cell = try FastGRURun(
+        frame, description, packed: packed, weights: weights, gradients: gradients)
+    case .simple(let description):
+      cell = try FastSimpleRNNRun(
+        frame, description, packed: packed, weights: weights, gradients: gradients)
     }
     return cell as? CellRun<S>
   }

@@ -68,7 +68,8 @@ class GRURun<S: Scalar>: CellRun<S> {
 
   @_specialize(where S == Float)
   @_specialize(where S == Double)
-  override func finishBackward(_ block: Range<Int>) {
+  override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {
+    guard part == 0 else { return }
     for step in block {
       frame.forEachValidRun(step, 0..<frame.batch) { rows in
         for row in rows {
@@ -80,6 +81,10 @@ class GRURun<S: Scalar>: CellRun<S> {
   }
 
   var isTraining: Bool { frame.plan.context.isTraining }
+
+  override var stepWork: Int {
+    (frame.inputWidth + frame.description.cell.outputWidth) * 3 * blockStride
+  }
 
   private func row(_ step: Int, _ row: Int) -> GRURow<S> {
     GRURow(

@@ -38,7 +38,8 @@ class LSTMRun<S: Scalar>: CellRun<S> {
 
   @_specialize(where S == Float)
   @_specialize(where S == Double)
-  override func finishBackward(_ block: Range<Int>) {
+  override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {
+    guard part == 0 else { return }
     let none = StateGradients<S>(
       hidden: frame.hidden.base, hiddenStride: 0, cell: nil, cellStride: 0)
     for step in block {
@@ -52,6 +53,10 @@ class LSTMRun<S: Scalar>: CellRun<S> {
   }
 
   var isTraining: Bool { frame.plan.context.isTraining }
+
+  override var stepWork: Int {
+    (frame.inputWidth + frame.description.cell.outputWidth) * tape.blockStride * cell.blockCount
+  }
 
   private func row(_ step: Int, _ row: Int) -> LSTMRow<S> {
     let cells = frame.cell ?? frame.hidden

@@ -56,8 +56,8 @@ class SimpleRNNRun<S: Scalar>: CellRun<S> {
 
   @_specialize(where S == Float)
   @_specialize(where S == Double)
-  override func finishBackward(_ block: Range<Int>) {
-    guard let deltas else { return }
+  override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {
+    guard part == 0, let deltas else { return }
     for step in block {
       frame.forEachValidRun(step, 0..<frame.batch) { rows in
         for row in rows {
@@ -69,6 +69,10 @@ class SimpleRNNRun<S: Scalar>: CellRun<S> {
   }
 
   var isTraining: Bool { frame.plan.context.isTraining }
+
+  override var stepWork: Int {
+    (frame.inputWidth + frame.description.cell.outputWidth) * cell.units
+  }
 
   private func row(_ step: Int, _ row: Int) -> SimpleRNNRow<S> {
     let previous = UnsafePointer(frame.hidden.at(step - 1, row))

@@ -177,20 +177,24 @@ final class SequenceFrame<S: Scalar> {
   }
 
   /// Before a block of steps goes backwards.
-  func beginInputGradient(_ block: Range<Int>) {
+  func beginInputGradient(_ block: Range<Int>, _ rows: Range<Int>) {
     guard let own = ownInputGradient else { return }
-    own.at(block.lowerBound).update(repeating: 0, count: block.count * batch * own.stride)
+    for step in block {
+      own.at(step, rows.lowerBound).update(repeating: 0, count: rows.count * own.stride)
+    }
   }
 
   /// After a block of steps went backwards: adds what it sent to its input.
-  func finishInputGradient(_ block: Range<Int>) {
+  func finishInputGradient(_ block: Range<Int>, _ rows: Range<Int>) {
     guard let own = ownInputGradient, let target = source.gradient else { return }
     let dropMask = plan.context.isTraining ? inputMask : nil
+    let first = rows.lowerBound
+    let count = rows.count * own.stride
     for step in block {
-      let from = own.at(step)
-      let to = target + time(step) * batch * source.stride
-      if let dropMask { multiply(from, dropMask.base, batch * own.stride) }
-      for i in 0..<batch * own.stride { to[i] += from[i] }
+      let from = own.at(step, first)
+      let to = target + (time(step) * batch + first) * source.stride
+      if let dropMask { multiply(from, dropMask.at(0, first), count) }
+      for i in 0..<count { to[i] += from[i] }
     }
   }
 }

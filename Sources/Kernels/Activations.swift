@@ -1,26 +1,36 @@
 import KernelInterface
 
-/// y = function(x) for n elements; x and y may be the same. Every function has a loop of its own.
+/// y = function(x) for n elements; x and y may be the same. The usual two have loops of their own.
 func activateRow(_ function: KernelActivation, _ n: Int, _ x: Floats, _ y: MutableFloats) {
+  switch function.code {
+  case .tanh: map(n, x, y) { tanh($0) }
+  case .sigmoid: map(n, x, y) { sigmoid($0) }
+  default:
+    var j = 0
+    while j < n {
+      let count = n - j < lanes ? n - j : lanes
+      store(value(function, load(x + j, upTo: count)), y + j, upTo: count)
+      j += count
+    }
+  }
+}
+
+@inline(always) private func value(_ function: KernelActivation, _ x: Vector) -> Vector {
   let a = splat(function.a)
   let b = splat(function.b)
   let c = splat(function.c)
   let zero = splat(0)
-  let one = splat(1)
   switch function.code {
-  case .linear, .softmax: map(n, x, y) { $0 }
-  case .tanh: map(n, x, y) { tanh($0) }
-  case .sigmoid: map(n, x, y) { sigmoid($0) }
-  case .hardSigmoid: map(n, x, y) { atLeast(atMost(fma(a, $0, b), one), zero) }
-  case .relu: map(n, x, y) { select($0 .< c, a * ($0 - c), atMost($0, b)) }
-  case .elu:
-    map(n, x, y) { select($0 .<= zero, a * exponentialMinusOne(atMost($0, zero)), $0) * b }
-  case .gelu: map(n, x, y) { $0 * normalDistribution($0) }
-  case .geluTanh: map(n, x, y) { $0 * sigmoid(geluTanhArgument($0)) }
-  case .silu: map(n, x, y) { $0 * sigmoid($0) }
-  case .softplus: map(n, x, y) { softplus($0) }
-  case .softsign: map(n, x, y) { $0 / (one + magnitude($0)) }
-  case .exponential: map(n, x, y) { exponential($0) }
+  case .linear, .softmax, .tanh, .sigmoid: return x
+  case .hardSigmoid: return atLeast(atMost(fma(a, x, b), splat(1)), zero)
+  case .relu: return select(x .< c, a * (x - c), atMost(x, b))
+  case .elu: return select(x .<= zero, a * exponentialMinusOne(atMost(x, zero)), x) * b
+  case .gelu: return x * normalDistribution(x)
+  case .geluTanh: return x * sigmoid(geluTanhArgument(x))
+  case .silu: return x * sigmoid(x)
+  case .softplus: return softplus(x)
+  case .softsign: return x / (splat(1) + magnitude(x))
+  case .exponential: return exponential(x)
   }
 }
 
@@ -45,36 +55,46 @@ func activateRow(_ function: KernelActivation, _ n: Int, _ x: Floats, _ y: Mutab
 func differentiateRow(
   _ function: KernelActivation, _ n: Int, _ x: Floats, _ y: Floats, _ slope: MutableFloats
 ) {
+  switch function.code {
+  case .tanh: map(n, y, slope) { splat(1) - $0 * $0 }
+  case .sigmoid: map(n, y, slope) { $0 * (splat(1) - $0) }
+  default:
+    var j = 0
+    while j < n {
+      let count = n - j < lanes ? n - j : lanes
+      let argument = load(x + j, upTo: count)
+      let result = slopeValue(function, argument, load(y + j, upTo: count))
+      store(result, slope + j, upTo: count)
+      j += count
+    }
+  }
+}
+
+@inline(always) private func slopeValue(
+  _ function: KernelActivation, _ x: Vector, _ y: Vector
+) -> Vector {
   let a = splat(function.a)
   let b = splat(function.b)
   let c = splat(function.c)
   let zero = splat(0)
   let one = splat(1)
   switch function.code {
-  case .linear, .softmax: map(n, y, slope) { _ in one }
-  case .tanh: map(n, y, slope) { one - $0 * $0 }
-  case .sigmoid: map(n, y, slope) { $0 * (one - $0) }
-  case .hardSigmoid: map(n, y, slope) { select(($0 .<= zero) | ($0 .>= one), zero, a) }
-  case .relu: map(n, x, slope) { select($0 .< c, a, select($0 .>= b, zero, one)) }
-  case .elu: map(n, x, slope) { select($0 .<= zero, a * exponential(atMost($0, zero)), one) * b }
+  case .linear, .softmax, .tanh, .sigmoid: return one
+  case .hardSigmoid: return select((y .<= zero) | (y .>= one), zero, a)
+  case .relu: return select(x .< c, a, select(x .>= b, zero, one))
+  case .elu: return select(x .<= zero, a * exponential(atMost(x, zero)), one) * b
   case .gelu:
-    let scale = splat(0.398_942_28)
-    map(n, x, slope) {
-      fma($0, scale * exponential(splat(-0.5) * $0 * $0), normalDistribution($0))
-    }
-  case .geluTanh: map(n, x, slope) { geluTanhSlope($0) }
+    let density = splat(0.398_942_28) * exponential(splat(-0.5) * x * x)
+    return fma(x, density, normalDistribution(x))
+  case .geluTanh: return geluTanhSlope(x)
   case .silu:
-    map(n, x, slope) {
-      let s = sigmoid($0)
-      return fma($0 * s, one - s, s)
-    }
-  case .softplus: map(n, y, slope) { zero - exponentialMinusOne(zero - $0) }
+    let s = sigmoid(x)
+    return fma(x * s, one - s, s)
+  case .softplus: return zero - exponentialMinusOne(zero - y)
   case .softsign:
-    map(n, x, slope) {
-      let d = one / (one + magnitude($0))
-      return d * d
-    }
-  case .exponential: map(n, y, slope) { $0 }
+    let d = one / (one + magnitude(x))
+    return d * d
+  case .exponential: return y
   }
 }
 
@@ -160,12 +180,10 @@ private func softmax(_ n: Int, _ x: Floats, _ y: MutableFloats) {
   var largest = -Float.infinity
   for j in 0..<n where x[j] > largest || x[j] != x[j] { largest = x[j] }
   var j = 0
-  while j + lanes <= n {
-    store(exponential(load(x + j) - splat(largest)), y + j)
-    j += lanes
-  }
-  if j < n {
-    store(exponential(load(x + j, count: n - j) - splat(largest)), y + j, count: n - j)
+  while j < n {
+    let count = n - j < lanes ? n - j : lanes
+    store(exponential(load(x + j, upTo: count) - splat(largest)), y + j, upTo: count)
+    j += count
   }
   var sum: Float = 0
   for j in 0..<n { sum += y[j] }

@@ -67,19 +67,16 @@ func addColumnSums(_ arguments: UnsafePointer<ColumnSumArguments>) {
   var j = 0
   while j < a.columns {
     let count = a.columns - j < lanes ? a.columns - j : lanes
-    let whole = count == lanes
-    var sum = whole ? load(a.sums + j) : load(Floats(a.sums + j), count: count)
+    var sum = load(Floats(a.sums + j), upTo: count)
     for row in 0..<a.rows {
-      let xRow = a.x + row * a.xStride + j
-      let x = whole ? load(xRow) : load(xRow, count: count)
+      let x = load(a.x + row * a.xStride + j, upTo: count)
       if let z = a.z {
-        let zRow = z + row * a.zStride + j
-        sum = fma(x, whole ? load(zRow) : load(zRow, count: count), sum)
+        sum = fma(x, load(z + row * a.zStride + j, upTo: count), sum)
       } else {
         sum = sum + x
       }
     }
-    if whole { store(sum, a.sums + j) } else { store(sum, a.sums + j, count: count) }
+    store(sum, a.sums + j, upTo: count)
     j += count
   }
 }

@@ -1,33 +1,32 @@
 import KernelInterface
 
-/// Rows of B per block: a block of a panel stays in L1 while the rows of A pass by.
+/// Rows of B per block: a block of a panel stays in the nearest cache while the rows of A pass by.
 private let depthBlock = 256
-/// Rows of A per block: they stay in L2 while the panels pass by.
+/// Rows of A per block: it and its rows of C stay in the next cache while the panels pass by.
 private let rowBlock = 20 * tileRows
 
 func product(_ arguments: UnsafePointer<ProductArguments>) {
   let p = arguments.pointee
-  if !p.accumulates { initialise(p) }
-  var k = 0
-  while k < p.depth {
-    let depth = p.depth - k < depthBlock ? p.depth - k : depthBlock
-    var m = 0
-    while m < p.rows {
-      let rows = p.rows - m < rowBlock ? p.rows - m : rowBlock
-      var panel = 0
-      while panel * panelColumns < p.columns {
-        let j = panel * panelColumns
+  var m = 0
+  while m < p.rows {
+    let rows = p.rows - m < rowBlock ? p.rows - m : rowBlock
+    if !p.accumulates { initialise(p, m, rows) }
+    var k = 0
+    while k < p.depth {
+      let depth = p.depth - k < depthBlock ? p.depth - k : depthBlock
+      var j = 0
+      while j < p.columns {
         multiplyRows(
           rows, p.columns - j,
           TileOperands(
             a: p.a + m * p.aStride + k, aRowStride: p.aStride, aDepthStride: 1,
             b: p.b + j * p.depth + k * panelColumns, depth: depth),
           p.c + m * p.cStride + j, p.cStride)
-        panel += 1
+        j += panelColumns
       }
-      m += rows
+      k += depth
     }
-    k += depth
+    m += rows
   }
 }
 
@@ -49,13 +48,15 @@ func multiplyRows(
   }
 }
 
-private func initialise(_ p: ProductArguments) {
-  for row in 0..<p.rows {
+/// What the sums of some rows start from: the bias, or 0.
+private func initialise(_ p: ProductArguments, _ first: Int, _ rows: Int) {
+  for row in first..<(first + rows) {
     let c = p.c + row * p.cStride
-    if let bias = p.bias {
-      for j in 0..<p.columns { c[j] = bias[j] }
-    } else {
-      for j in 0..<p.columns { c[j] = 0 }
+    var j = 0
+    while j < p.columns {
+      let count = p.columns - j < lanes ? p.columns - j : lanes
+      store(p.bias.map { load($0 + j, upTo: count) } ?? splat(0), c + j, upTo: count)
+      j += count
     }
   }
 }

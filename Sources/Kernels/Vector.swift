@@ -96,6 +96,15 @@ struct Mask {
   memcpy(p, &v, count * MemoryLayout<Float>.size)
 }
 
+/// Whole, or `count` floats at the ragged end of a row.
+@inline(always) func load(_ p: Floats, upTo count: Int) -> Vector {
+  count == lanes ? load(p) : load(p, count: count)
+}
+
+@inline(always) func store(_ v: Vector, _ p: MutableFloats, upTo count: Int) {
+  if count == lanes { store(v, p) } else { store(v, p, count: count) }
+}
+
 /// The first multiple of 64 bytes in some scratch on the stack, which Swift aligns to 16 only: vectors
 /// that straddle cache lines are slow to write and read again.
 @inline(always) func aligned(_ p: UnsafeMutableRawPointer) -> MutableFloats {

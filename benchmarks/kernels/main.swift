@@ -2,16 +2,17 @@
 //
 //   swift run -c release kernel-benchmark [product|outer|step|pointwise] [avx512|avx2|baseline]
 //
-// Times are minima over many short runs: on a machine that does other things, too, the minimum is
-// the least disturbed.
+// Times are the thread's own processor time, minima over many short runs: on a machine that does
+// other things, too, they are the least disturbed.
 
 import Glibc
 import KernelInterface
 import LSTM
 
+/// Seconds that this thread has run.
 func now() -> Double {
   var time = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &time)
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
   return Double(time.tv_sec) + 1e-9 * Double(time.tv_nsec)
 }
 

@@ -67,7 +67,8 @@ extern "C" {
  *            carousel_last_error_message() says what was wrong. A failed call leaves every
  *            object as it was, unless its description says otherwise.
  *
- * Handles.   carousel_network, carousel_stream, carousel_builder and carousel_tape are opaque.
+ * Handles.   carousel_network, carousel_stream, carousel_builder, carousel_tape and
+ *            carousel_trainer are opaque.
  *            Handles are made by functions that store them through a pointer, and end with the
  *            `_free` function of their type, which accepts NULL. NULL, a pointer that is no
  *            handle, a handle of another type, and a handle that was freed are recognised and
@@ -121,6 +122,8 @@ typedef struct carousel_stream carousel_stream;
 typedef struct carousel_builder carousel_builder;
 /* A recorded forward pass, to be differentiated and looked into. Section 11. */
 typedef struct carousel_tape carousel_tape;
+/* A network in training. Section 12. */
+typedef struct carousel_trainer carousel_trainer;
 
 /* ============================================================================================
  * 3  Errors
@@ -1053,7 +1056,317 @@ carousel_status carousel_tape_get_trace(
  * ============================================================================================
  */
 
-/* (The trainer's part of the interface goes here.) */
+/* A trainer holds the gradients, what the optimiser remembers, and the memory of a step. In short:
+ *
+ *     carousel_loss loss = {.kind = CAROUSEL_LOSS_MSE};
+ *     carousel_trainer_options options = {.struct_size = sizeof options, .losses = &loss,
+ *                                         .loss_count = 1, .clip_norm = 1};
+ *     carousel_training_data data = {.struct_size = sizeof data, .inputs = &x, .input_count = 1,
+ *                                    .targets = &y, .target_count = 1};
+ *     carousel_fit_options fit = {.struct_size = sizeof fit, .epochs = 20, .batch_size = 32};
+ *     carousel_trainer *trainer = NULL;
+ *     carousel_trainer_create(network, &options, &trainer);
+ *     carousel_trainer_fit(trainer, &data, NULL, &fit);       // or carousel_trainer_step in a loop
+ *     carousel_trainer_free(trainer);
+ *
+ * What comes out is a function of the network, the options and the data, to the last bit, at any
+ * number of threads. A trainer changes its network; nothing else may use either during a call.
+ */
+
+/* The last step that all values were finite in is what remains if a loss, a gradient or a weight
+ * becomes NaN or infinite: the call then fails with CAROUSEL_ERROR_NUMERIC and says at which step and
+ * where. */
+
+typedef enum carousel_loss_kind {
+    CAROUSEL_LOSS_MSE = 0,
+    CAROUSEL_LOSS_MAE = 1,
+    CAROUSEL_LOSS_HUBER = 2,
+    /* Targets from 0 to 1, as many as the output has features. */
+    CAROUSEL_LOSS_BINARY_CROSSENTROPY = 3,
+    CAROUSEL_LOSS_CATEGORICAL_CROSSENTROPY = 4,
+    /* Targets are class numbers. */
+    CAROUSEL_LOSS_SPARSE_CATEGORICAL_CROSSENTROPY = 5
+} carousel_loss_kind;
+
+/* The mean over an output's features (of cross-entropy over classes: the sum), then over the
+ * positions (rows, and their steps) that are not masked, as in Keras. */
+typedef struct carousel_loss {
+    carousel_loss_kind kind;
+    /* Cross-entropy: not 0: the output is not p but x with p = sigmoid(x) or softmax(x), which is
+     * accurate where probabilities, clipped to [1e-7, 1 - 1e-7], are not. */
+    int32_t from_logits;
+    /* Huber: 0: 1. */
+    double delta;
+    /* Factor of this output's loss; 0: 1. */
+    double weight;
+} carousel_loss;
+
+typedef enum carousel_metric {
+    /* Of classes, or of features on the right side of one half. */
+    CAROUSEL_METRIC_ACCURACY = 0,
+    CAROUSEL_METRIC_MAE = 1,
+    CAROUSEL_METRIC_MSE = 2
+} carousel_metric;
+
+enum { CAROUSEL_METRICS = 8 /* most metrics of a trainer */ };
+
+typedef enum carousel_optimizer_kind {
+    CAROUSEL_OPTIMIZER_ADAM = 0,
+    CAROUSEL_OPTIMIZER_ADAMW = 1,
+    CAROUSEL_OPTIMIZER_SGD = 2,
+    CAROUSEL_OPTIMIZER_RMSPROP = 3
+} carousel_optimizer_kind;
+
+/* PyTorch's formulas. Numbers that are 0 have their default, negative ones are 0. */
+typedef struct carousel_optimizer {
+    carousel_optimizer_kind kind;
+    /* SGD: Nesterov's momentum. */
+    int32_t nesterov;
+    /* RMSprop: divides by the deviation instead of the root mean square. */
+    int32_t centered;
+    int32_t reserved;
+    /* 0.001; SGD 0.01. */
+    double learning_rate;
+    /* SGD, RMSprop: 0. */
+    double momentum;
+    /* RMSprop: 0.9. */
+    double rho;
+    /* Adam, AdamW: 0.9 and 0.999. */
+    double beta_1;
+    double beta_2;
+    /* 1e-8. */
+    double epsilon;
+    /* AdamW: decoupled, 0.004. Others: added to the gradient, 0. */
+    double weight_decay;
+} carousel_optimizer;
+
+typedef enum carousel_schedule_kind {
+    CAROUSEL_SCHEDULE_CONSTANT = 0,
+    CAROUSEL_SCHEDULE_STEP = 1,        /* factor to the power of floor(n / interval) */
+    CAROUSEL_SCHEDULE_EXPONENTIAL = 2, /* factor to the power of n / interval */
+    CAROUSEL_SCHEDULE_COSINE = 3,      /* from 1 to minimum in interval */
+    CAROUSEL_SCHEDULE_PLATEAU = 4      /* times factor when the loss no longer falls */
+} carousel_schedule_kind;
+
+/* A factor on the learning rate. */
+typedef struct carousel_schedule {
+    carousel_schedule_kind kind;
+    /* n and interval count epochs, not steps. */
+    int32_t counts_epochs;
+    /* Steps in which the rate rises to its value; 0: none. */
+    int64_t warmup;
+    int64_t interval;
+    double factor;
+    /* Cosine: a factor. Plateau: the smallest rate. */
+    double minimum;
+    /* Plateau: epochs without a fall of the validation loss (or the loss) by more than
+     * minimum_delta, and epochs to wait after a reduction. */
+    int64_t patience;
+    int64_t cooldown;
+    double minimum_delta;
+} carousel_schedule;
+
+typedef struct carousel_trainer_options {
+    size_t struct_size;
+    /* One for all outputs, or one for each; NULL with count 0: MSE. */
+    const carousel_loss *losses;
+    size_t loss_count;
+    const carousel_metric *metrics;
+    size_t metric_count;
+    carousel_optimizer optimizer;
+    carousel_schedule schedule;
+    /* Gradients are scaled by min(1, clip_norm / (norm + 1e-6)), norm over all of them, then each
+     * clipped to plus or minus clip_value; 0: not. */
+    double clip_norm;
+    double clip_value;
+    /* The loss gains l1 sum|w| + l2 sum w^2 over the matrices. */
+    double l1;
+    double l2;
+    /* Factors of the losses by class; NULL with count 0: 1. */
+    const double *class_weights;
+    size_t class_weight_count;
+    /* Source of all randomness: shuffling, dropout. */
+    uint64_t seed;
+    /* Most threads to use; 0: carousel_threads() when the trainer is made. */
+    int32_t threads;
+    int32_t reserved;
+    /* Most rows that are computed at once: larger batches come in parts, whose gradients are added
+     * up; 0: no limit. */
+    int64_t micro_batch;
+    /* Most steps that are kept at once, a multiple of 16: longer sequences are computed twice, with
+     * the same gradients bit for bit; 0: no limit. For networks that can run step by step. */
+    int64_t segment;
+    /* Truncated back-propagation: after each `truncate_every` steps of the sequences an update, for
+     * their loss, with error flowing back `truncate_through` steps (a multiple; 0: as many). The
+     * state is carried through the whole sequence. 0: not. */
+    int64_t truncate_every;
+    int64_t truncate_through;
+} carousel_trainer_options;
+
+/* `options` may be NULL. The trainer keeps the network alive. */
+carousel_status carousel_trainer_create(
+    carousel_network *network, const carousel_trainer_options *options,
+    carousel_trainer **trainer);
+
+/* Ends a handle, as carousel_network_free. */
+void carousel_trainer_free(carousel_trainer *trainer);
+
+/* What is to be learned. Row b of every array belongs to example b; nothing is copied but the batch
+ * that is being computed. */
+typedef struct carousel_training_data {
+    size_t struct_size;
+    const carousel_array *inputs;
+    size_t input_count;
+    /* One for each output: shaped as the output; or, for an output at every step, (batch, features):
+     * to be met at each row's last valid step. Class numbers lack the features' axis, or have one. The
+     * features' axis may be left out, too, where there is one feature. */
+    const carousel_array *targets;
+    size_t target_count;
+    /* As in carousel_run_options; the mask in C order. */
+    const int64_t *lengths;
+    const uint8_t *mask;
+    /* Factors of the losses, (batch) or (batch, time); NULL: 1. */
+    const carousel_array *sample_weights;
+} carousel_training_data;
+
+typedef struct carousel_step_result {
+    size_t struct_size;
+    /* Number of the step, from 0. */
+    int64_t step;
+    /* Of the batch, before the step; with l1 and l2. */
+    double loss;
+    /* Euclidean norm of all gradients before clipping. */
+    double gradient_norm;
+    /* In the order of the options; the rest is 0. */
+    double metrics[CAROUSEL_METRICS];
+} carousel_step_result;
+
+/* One step with all rows of `data` as the batch (with truncation: several). `result` may be NULL. */
+carousel_status carousel_trainer_step(
+    carousel_trainer *trainer, const carousel_training_data *data, carousel_step_result *result);
+
+/* A step in halves, so that other machines' gradients can be added in between
+ * (MPI_Allreduce on the buffer): first the gradients of a batch, into the buffer or, if `accumulate`
+ * is not 0, added to it; then the step along what the buffer holds. */
+carousel_status carousel_trainer_compute_gradients(
+    carousel_trainer *trainer, const carousel_training_data *data, int32_t accumulate,
+    carousel_step_result *result);
+/* The buffer, laid out as the network's parameters. Lives until the trainer is freed. */
+carousel_status carousel_trainer_get_gradients(
+    const carousel_trainer *trainer, void **data, size_t *size);
+/* `gradient_norm` may be NULL. */
+carousel_status carousel_trainer_apply_gradients(
+    carousel_trainer *trainer, double *gradient_norm);
+
+/* Loss and metrics of `data` in inference, in batches. `result->step` is the trainer's. */
+carousel_status carousel_trainer_evaluate(
+    carousel_trainer *trainer, const carousel_training_data *data, int64_t batch_size,
+    carousel_step_result *result);
+
+/* What a callback hears: after each batch, and after each epoch. */
+typedef struct carousel_fit_event {
+    size_t struct_size;
+    /* From 0. */
+    int64_t epoch;
+    /* Batches done, and all, of this epoch. */
+    int64_t batch;
+    int64_t batch_count;
+    /* Steps of the optimiser made. */
+    int64_t step;
+    int32_t is_end_of_epoch;
+    int32_t has_validation;
+    /* Means over the epoch so far. */
+    double loss;
+    double metrics[CAROUSEL_METRICS];
+    double validation_loss;
+    double validation_metrics[CAROUSEL_METRICS];
+    double gradient_norm;
+    double learning_rate;
+} carousel_fit_event;
+
+/* Returns 0 to go on, anything else to stop. May save the trainer, read from it and set its learning
+ * rate, and use other networks. */
+typedef int32_t (*carousel_fit_callback)(const carousel_fit_event *event, void *context);
+
+typedef struct carousel_fit_options {
+    size_t struct_size;
+    /* Epochs that the trainer shall have finished, those of earlier calls and of a checkpoint
+     * included; 0: 1. */
+    int64_t epochs;
+    /* 0: 32. */
+    int64_t batch_size;
+    int32_t no_shuffle;
+    /* Not 0: stops after `patience` epochs in which the validation loss (or, without
+     * validation, the loss) did not fall by more than `minimum_delta`. */
+    int32_t early_stopping;
+    int64_t patience;
+    double minimum_delta;
+    /* Early stopping leaves the last weights, not the best. */
+    int32_t keep_last;
+    int32_t reserved;
+    /* Share of the rows, the last ones, to validate with instead of to train on. */
+    double validation_split;
+    carousel_fit_callback callback;
+    void *context;
+} carousel_fit_options;
+
+/* Goes through the data until the epochs are finished or early stopping ends it. If the callback
+ * stops it the status is CAROUSEL_ERROR_INTERRUPTED: the trainer is as after the last batch, and
+ * the next call with the same data and options goes on as if nothing had happened, even in the middle
+ * of an epoch, even in another process (carousel_trainer_resume). `validation` may be NULL. */
+carousel_status carousel_trainer_fit(
+    carousel_trainer *trainer, const carousel_training_data *data,
+    const carousel_training_data *validation, const carousel_fit_options *options);
+
+typedef struct carousel_trainer_info {
+    size_t struct_size;
+    /* Steps of the optimiser made, epochs finished, rows of the present epoch done. */
+    int64_t step;
+    int64_t epoch;
+    int64_t row;
+    /* Of the next step, with the schedule; and without. */
+    double learning_rate;
+    double base_learning_rate;
+    /* The epoch that early stopping holds for the best; -1: none. */
+    int64_t best_epoch;
+    int32_t is_stopped_early;
+    int32_t reserved;
+    /* Bytes that the trainer holds whatever the batch. */
+    size_t held_size;
+    /* Series of the history. */
+    size_t history_count;
+} carousel_trainer_info;
+
+carousel_status carousel_trainer_get_info(
+    const carousel_trainer *trainer, carousel_trainer_info *info);
+
+/* The history has a value for each epoch of "loss", "val_loss", "accuracy", "learning_rate"...
+ * Stores the series' name, and up to `capacity` values; `*count` is their number. */
+carousel_status carousel_trainer_get_history(
+    const carousel_trainer *trainer, size_t index, const char **name, double *values,
+    size_t capacity, size_t *count);
+
+/* The optimiser's learning rate, before the schedule, for the steps to come. */
+carousel_status carousel_trainer_set_learning_rate(carousel_trainer *trainer, double rate);
+
+/* Freezes (0) or frees the parameter or the layer of that name. Statistics, and what the network's
+ * architecture freezes, stay as they are. */
+carousel_status carousel_trainer_set_trainable(
+    carousel_trainer *trainer, const char *name, int32_t is_trainable);
+
+/* Bytes that a step for this batch takes beside `held_size`, without taking them. */
+carousel_status carousel_trainer_get_step_size(
+    const carousel_trainer *trainer, int64_t batch, const int64_t *times, size_t time_count,
+    size_t *size);
+
+/* Writes a checkpoint: the network, which every reader of networks finds in it (Keras, too, if the
+ * network can be expressed in its layout), and everything that training depends on, in the group
+ * "carousel_training". The file is replaced in one step. */
+carousel_status carousel_trainer_save(const carousel_trainer *trainer, const char *path);
+
+/* Goes on from a checkpoint: fills the trainer, and its network's parameters. Network and options
+ * must be those of the trainer that was saved (CAROUSEL_ERROR_STATE if not). */
+carousel_status carousel_trainer_resume(carousel_trainer *trainer, const char *path);
 
 /* ============================================================================================
  * 13  Instruction sets and threads

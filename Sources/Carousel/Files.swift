@@ -42,7 +42,7 @@ public func carousel_network_save(
 }
 
 extension Argument {
-  fileprivate static func path(_ pointer: UnsafePointer<CChar>?) throws(EngineError) -> String {
+  static func path(_ pointer: UnsafePointer<CChar>?) throws(EngineError) -> String {
     let path = try text(pointer, "path", limit: longestPath)
     guard !path.isEmpty else { throw EngineError(.invalidArgument, "path is empty") }
     return path

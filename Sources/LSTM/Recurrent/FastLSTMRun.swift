@@ -16,6 +16,8 @@ final class FastLSTMRun: LSTMRun<Float> {
   /// The present step's h(t-1) after recurrent dropout, by block.
   let dropped: StepRows<Float>?
   let scratch: LSTMBackwardScratch?
+  /// Steps since the run was made, so that the direction alternates over calls of one step, too.
+  private var stepsSoFar = 0
 
   init(
     _ frame: SequenceFrame<Float>, _ cell: LSTMDescription, packed: CellWeights,
@@ -43,6 +45,11 @@ final class FastLSTMRun: LSTMRun<Float> {
   var kernels: KernelTable { packed.kernels }
   var cells: StepRows<Float> { frame.cell ?? frame.hidden }
   var activeDropout: RecurrentDropout<Float>? { isTraining ? tape.dropout : nil }
+
+  override func prepareForward() {
+    super.prepareForward()
+    stepsSoFar &+= frame.steps
+  }
 
   override func beginForward(_ steps: Range<Int>, part: Range<Int>) {
     inputProduct?.compute(
@@ -114,7 +121,7 @@ final class FastLSTMRun: LSTMRun<Float> {
       arguments.inputWeights = UnsafePointer(input.storage.pointer)
     }
     // Every other step reads the weights from the end, where the last one stopped.
-    arguments.descends = step & 1 != 0
+    arguments.descends = (stepsSoFar &+ step) & 1 != 0
     if frame.keeps {
       arguments.gates = tape.gates.at(step, first)
       arguments.gatesStride = tape.gates.stride

@@ -65,9 +65,12 @@ private final class BatchNormalizationRun<S: Scalar>: LayerRun<S> {
   /// Scratch of the backward pass: sums over the rows of δ and of δ (x - mean).
   private let deltaSums: UnsafeMutablePointer<Double>
   private let productSums: UnsafeMutablePointer<Double>
-  /// The statistics are the batch's own, over this many rows (with Keras's constant, if masked).
+  /// The statistics are the batch's own.
   private var usesBatch = false
+  /// Rows that count, as Keras counts them: with a mask it adds its general epsilon, so that no row
+  /// is no division by zero.
   private var rowWeight = 0.0
+  private var weightExcess = 0.0
 
   init(
     _ layer: BatchNormalizationLayer<S>, input: Signal<S>, plan: ExecutionPlan<S>
@@ -120,8 +123,8 @@ private final class BatchNormalizationRun<S: Scalar>: LayerRun<S> {
     let width = input.width
     var count = 0
     for row in 0..<input.rows where counts(row) { count += 1 }
-    // Keras adds its general epsilon to the number of valid steps, so that none is no division by 0.
-    rowWeight = Double(count) + (input.mask == nil ? 0 : 1e-7)
+    weightExcess = input.mask == nil ? 0 : 1e-7
+    rowWeight = Double(count) + weightExcess
     mean.update(repeating: 0, count: width)
     variance.update(repeating: 0, count: width)
     for row in 0..<input.rows where counts(row) {
@@ -141,7 +144,8 @@ private final class BatchNormalizationRun<S: Scalar>: LayerRun<S> {
 
   /// With x̂ = (x - mean) / σ and N rows:  δγ = Σ δ x̂, δβ = Σ δ, and for the moving statistics
   /// δx = γ δ / σ; for the batch's, which depend on every counting row, also
-  /// - γ / (σ N) (Σ δ + x̂ Σ δ x̂) at the rows that count.
+  /// - γ / (σ N) (Σ δ + x̂ Σ δ x̂) at the rows that count. (If N is not quite the number of rows, the
+  /// sum of x - mean is not quite zero, and x̂ in the last term is taken from another centre.)
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   override func backward() {
@@ -153,6 +157,7 @@ private final class BatchNormalizationRun<S: Scalar>: LayerRun<S> {
     }
     if let betaGradient { for j in 0..<width { betaGradient[j] += S(deltaSums[j]) } }
     guard let inputGradient = input.gradient else { return }
+    let shift = usesBatch ? 1 + weightExcess / rowWeight : 1
     for row in 0..<input.rows {
       let x = input.values + row * input.stride
       let g = delta + row * output.stride
@@ -161,7 +166,7 @@ private final class BatchNormalizationRun<S: Scalar>: LayerRun<S> {
       for j in 0..<width {
         var value = Double(g[j])
         if depends {
-          let offset = (Double(x[j]) - mean[j]) * (inverse[j] * inverse[j])
+          let offset = (Double(x[j]) - shift * mean[j]) * (inverse[j] * inverse[j])
           value -= (deltaSums[j] + offset * productSums[j]) / rowWeight
         }
         dx[j] += S(value * inverse[j]) * (gamma?[j] ?? 1)

@@ -2,6 +2,8 @@
 /// mean square normalisation (Zhang & Sennrich 2019):
 ///
 ///     y = γ (x - mean) / sqrt(variance + ε) + β        y = γ x / sqrt(mean of x² + ε) + β
+///
+/// The latter drops the mask, as Keras's `RMSNormalization` does.
 final class LayerNormalizationLayer<S: Scalar>: Layer<S> {
   let epsilon: Double
   let scales: Bool
@@ -55,7 +57,10 @@ private final class LayerNormalizationRun<S: Scalar>: LayerRun<S> {
     betaGradient = layer.centers ? plan.gradient(layer, layer.scales ? 1 : 0) : nil
     means = try plan.arena.allocate(count: input.rows)
     inverseDeviations = try plan.arena.allocate(count: input.rows)
-    super.init(output: try plan.signal(like: input, width: input.width))
+    super.init(
+      output: try plan.signal(
+        batch: input.batch, time: input.time, hasTime: input.hasTime, width: input.width,
+        mask: rms ? nil : input.mask))
   }
 
   @_specialize(where S == Float)

@@ -79,6 +79,14 @@ def test_stream_runs_in_real_time(built):
     assert "the same step gives the same bits." in done.stdout
 
 
+def test_training_entirely_from_c_solves_the_adding_problem(built, tmp_path):
+    file = tmp_path / "adding.h5"
+    done = run(built("train"), file, 30)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Saved to {file}; loaded again" in done.stdout
+    assert file.exists()
+
+
 @pytest.mark.parametrize("name", ["forecast", "stream", "generate"])
 def test_c_examples_say_what_is_wrong(built, name, tmp_path):
     """No model, no HDF5 file, and a model of other shapes: a message and a failure, no crash."""

@@ -28,11 +28,6 @@ public enum Checkpoint {
   public static func resume(_ trainer: AnyTrainer, from path: String) throws(EngineError) {
     do throws(EngineError) {
       let (contents, state) = try read(path, trainer)
-      guard contents.description == trainer.network.description,
-        contents.dataType == trainer.network.dataType
-      else {
-        throw EngineError(.state, "the checkpoint is of a network of another architecture or dtype")
-      }
       // Throws if weights are missing or of wrong shapes, before anything is changed.
       _ = try contents.makeNetwork()
       try trainer.restore(state)
@@ -55,9 +50,13 @@ public enum Checkpoint {
       guard let training = try root.groupIfPresent(group) else {
         throw EngineError(.format, "the file is no checkpoint: it has no group '\(group)'")
       }
-      return (
-        try CarouselFormat.read(root), try state(in: training, like: try trainer.state(), trainer)
-      )
+      let contents = try CarouselFormat.read(root)
+      guard contents.description == trainer.network.description,
+        contents.dataType == trainer.network.dataType
+      else {
+        throw EngineError(.state, "the checkpoint is of a network of another architecture or dtype")
+      }
+      return (contents, try state(in: training, like: try trainer.state(), trainer))
     }
   }
 

@@ -113,7 +113,8 @@ final class TargetRows<S: Scalar> {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   func evaluate(into tally: inout Tally, metrics: [Metric], gradientScale scale: Double?) {
-    var sum = 0.0
+    // Goes on with the sum, so that sequences in segments have the same one.
+    var sum = tally.lossSums[index]
     for position in 0..<signal.rows where counts[position] != 0 {
       let weight = Double(weights[position])
       let y = UnsafePointer(signal.values + position * signal.stride)
@@ -126,7 +127,7 @@ final class TargetRows<S: Scalar> {
         tally.metricSums[place] += metric.position(y, target, width: signal.width, loss: loss)
       }
     }
-    tally.lossSums[index] += sum
+    tally.lossSums[index] = sum
   }
 }
 

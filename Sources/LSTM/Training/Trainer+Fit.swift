@@ -17,7 +17,7 @@ extension Trainer {
     try data.check(for: network, losses: options.losses)
     let held = validation == nil ? Int(Double(data.count) * fit.validationSplit) : 0
     let rows = data.count - held
-    guard rows > 0, progress.row < rows || progress.row == 0 else {
+    guard rows > 0, progress.row <= rows else {
       throw EngineError(
         .shape,
         "there are \(rows) rows to train on, \(progress.row) of the epoch were trained on before")

@@ -3,6 +3,7 @@ import LSTM
 /// Training that can go on in another process: a file of our own layout, which every reader of networks
 /// opens, with what training depends on in one more group.
 ///
+/// If Keras can express the network the file is a Keras model, too (`model_config`, `model_weights`).
 /// The arrays of ``TrainerState`` are datasets below `carousel_training`, its values attributes of the
 /// group. All numbers keep their bits.
 public enum Checkpoint {
@@ -16,10 +17,23 @@ public enum Checkpoint {
     do throws(EngineError) {
       try HDF5FileWriter.write(to: path, isSealed: true) { (root) throws(EngineError) in
         try CarouselFormat.write(contents, to: root, compression: 0)
+        try kerasWriter(contents)?.writeWholeModel(root)
         try write(state, to: try root.group(group))
       }
     } catch {
       throw error.within("'\(path)'")
+    }
+  }
+
+  /// nil for networks that Keras has no words for.
+  private static func kerasWriter(
+    _ contents: ModelContents
+  ) throws(EngineError) -> KerasWriter? {
+    do throws(EngineError) {
+      return try KerasWriter(contents, purpose: .model, namesModules: false, compression: 0)
+    } catch {
+      guard error.code == .unsupported else { throw error }
+      return nil
     }
   }
 

@@ -216,7 +216,10 @@ def test_loss_and_gradient_are_what_the_definition_says(
     is_classes = loss.endswith("categorical_crossentropy")
     class_weights = [1.0, 2.0, 0.5] if is_classes else None
     trainer = Trainer(
-        net, loss, from_logits=logits, delta=0.7 if loss == "huber" else 0,
+        net,
+        loss,
+        from_logits=logits,
+        delta=0.7 if loss == "huber" else 0,
         class_weights=class_weights,
     )
     valid = np.arange(6) < lengths[:, None]
@@ -331,7 +334,11 @@ def test_plateau_reduces_the_rate() -> None:
     """Nothing learns at a rate of 1e-12, so every epoch is a plateau."""
     net = forecaster()
     schedule = {
-        "kind": "plateau", "factor": 0.5, "patience": 2, "minimum_delta": 0.1, "minimum": 2e-13,
+        "kind": "plateau",
+        "factor": 0.5,
+        "patience": 2,
+        "minimum_delta": 0.1,
+        "minimum": 2e-13,
     }
     trainer = Trainer(net, schedule=schedule, learning_rate=1e-12)
     trainer.fit(*sequences(4), epochs=9)
@@ -444,6 +451,22 @@ def test_what_was_killed_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     assert weights(resumed) == weights(straight)
 
 
+def test_a_checkpoint_is_a_keras_model(tmp_path: Path) -> None:
+    net = forecaster("float32")
+    trainer = Trainer(net)
+    trainer.step(*sequences())
+    trainer.save(tmp_path / "checkpoint.h5")
+    with h5py.File(tmp_path / "checkpoint.h5", "a") as file:
+        assert "LSTM" in file.attrs["model_config"]
+        group = file["model_weights/lstm"]
+        stored = [group[name][()] for name in group.attrs["weight_names"]]
+        del file.attrs["carousel_format"]  # what Keras sees
+    for value, name in zip(stored, ("kernel", "recurrent_kernel", "bias")):
+        assert np.array_equal(value, net.parameters()[f"lstm/{name}"])
+    x, _ = sequences()
+    assert np.array_equal(carousel.load(tmp_path / "checkpoint.h5")(x), net(x))
+
+
 def test_a_checkpoint_goes_on_only_with_what_it_was_made_with(tmp_path: Path) -> None:
     trainer = Trainer(forecaster())
     trainer.step(*sequences())
@@ -539,9 +562,7 @@ def test_truncation_is_what_its_definition_says() -> None:
     carried = [[np.zeros((3, 5)), np.zeros((3, 5))]]
     for part in range(3):
         new = slice(4 * part, 4 * part + 4)
-        output, state = twin(
-            x[:, new], initial_state=[tuple(carried[-1])], return_state=True
-        )
+        output, state = twin(x[:, new], initial_state=[tuple(carried[-1])], return_state=True)
         error = output - y[:, new]
         losses.append(np.mean(error**2))
         first = max(part - 1, 0)
@@ -626,9 +647,7 @@ def test_early_stopping_restores_the_best_weights() -> None:
             snapshots.append(weights(net))
         return False
 
-    trainer.fit(
-        x, y, wrong, look, epochs=500, batch_size=4, early_stopping=1, patience=5
-    )
+    trainer.fit(x, y, wrong, look, epochs=500, batch_size=4, early_stopping=1, patience=5)
     losses = trainer.history["val_loss"]
     assert trainer.info.is_stopped_early
     assert len(losses) < 500

@@ -4,11 +4,14 @@ import LSTM
 /// What a `carousel_stream` stands for.
 final class StreamObject {
   let stream: AnyStream
+  /// For streams that need no look at their object to take a step.
+  let program: StreamProgram
   let inputShapes: [SignalShape]
   let outputShapes: [SignalShape]
 
   init(_ stream: AnyStream) {
     self.stream = stream
+    program = stream.program
     inputShapes = stream.network.inputShapes
     outputShapes = stream.network.outputShapes
   }
@@ -77,7 +80,12 @@ public func carousel_stream_step(
     let object = try HandlePool.object(stream, .stream, as: StreamObject.self, "stream")
     guard let input else { throw Argument.isNull("input") }
     guard let output else { throw Argument.isNull("output") }
-    try object.takeUnretainedValue().stream.step(input, output)
+    let program = object._withUnsafeGuaranteedRef { $0.program }
+    if program.isUsable {
+      program.step(input, output)
+    } else {
+      try object.takeUnretainedValue().stream.step(input, output)
+    }
   }
 }
 

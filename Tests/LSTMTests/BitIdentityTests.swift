@@ -75,12 +75,17 @@ import Testing
         x += probe.input[first..<first + test.features]
       }
       var y = [Float](repeating: 0, count: test.batch * width)
-      try x.withUnsafeMutableBufferPointer {
-        try stream.setInput(0, floatView($0, test.batch, test.features))
-      }
-      stream.advance()
-      try y.withUnsafeMutableBufferPointer {
-        try stream.readOutput(0, into: floatView($0, test.batch, width))
+      if t % 3 == 2 {
+        // The two ways of stepping can be mixed.
+        try stream.steps(x, 1, &y)
+      } else {
+        try x.withUnsafeMutableBufferPointer {
+          try stream.setInput(0, floatView($0, test.batch, test.features))
+        }
+        stream.advance()
+        try y.withUnsafeMutableBufferPointer {
+          try stream.readOutput(0, into: floatView($0, test.batch, width))
+        }
       }
       for b in 0..<test.batch {
         let first = (b * test.time + t) * width

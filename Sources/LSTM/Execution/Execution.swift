@@ -149,6 +149,14 @@ public final class Execution<S: Scalar> {
     }
   }
 
+  /// Begins where another execution of the same network is.
+  func takeStates(of other: Execution) {
+    for (new, old) in zip(states, other.states) {
+      new.initial.update(from: old.initial, count: batch * old.stride)
+    }
+    statesWereGiven()
+  }
+
   /// The initial states were written to: learned ones do not count.
   func statesWereGiven() {
     for run in runs { run?.hasGivenStates = true }

@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// A layer of a network: shapes and parameters, immutable, shared by all executions.
 ///
 /// Subclasses know one kind of layer each; `LayerFactory` makes them from a description.
@@ -76,6 +78,11 @@ open class LayerRun<S: Scalar> {
 
   /// Computes `output.values`, and the final states.
   open func forward() {}
+
+  /// In a stream: the arguments of the fused step that computes all that `forward` does, except that
+  /// c is updated in place; nil if there is more to it. `input` is set anew for each step of the
+  /// first layer.
+  func fusedStep() -> (LSTMStepArguments, KernelTable)? { nil }
 
   /// From `output.gradient` and the final states' gradients: *adds* to the inputs' gradients and to
   /// the parameters' gradients, *sets* the initial states' gradients.

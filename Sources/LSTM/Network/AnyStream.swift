@@ -17,6 +17,13 @@ public enum AnyStream: Sendable {
     }
   }
 
+  public var program: StreamProgram {
+    switch self {
+    case .float32(let stream): stream.program
+    case .float64(let stream): stream.program
+    }
+  }
+
   public var batch: Int {
     switch self {
     case .float32(let stream): stream.execution.batch
@@ -126,6 +133,14 @@ extension Stream {
     let batch = execution.batch
     let inputWidth = network.inputShapes[0].features
     let outputWidth = network.outputShapes[0].features
+    if program.isUsable {
+      for t in 0..<count {
+        program.step(
+          input + t * inputWidth, stride: count * inputWidth, output + t * outputWidth,
+          outputStride: count * outputWidth)
+      }
+      return
+    }
     let source = UnsafeMutableRawPointer(mutating: input)
     for t in 0..<count {
       try setInput(

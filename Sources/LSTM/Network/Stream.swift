@@ -3,34 +3,42 @@
 public final class Stream<S: Scalar>: @unchecked Sendable {
   public let network: Network<S>
   public private(set) var execution: Execution<S>
+  /// The same step as a list of calls; usable for chains in single precision.
+  public let program: StreamProgram
 
-  public init(_ network: Network<S>, batch: Int) throws(EngineError) {
+  public convenience init(_ network: Network<S>, batch: Int) throws(EngineError) {
     for layer in network.layers {
       if let layer, let obstacle = layer.obstacleToStreaming {
         throw EngineError(
           .unsupported, "layer '\(layer.name)' cannot run step by step: \(obstacle)")
       }
     }
-    self.network = network
-    execution = try Stream.makeExecution(network, weights: network.weights(), batch: batch)
+    self.init(
+      network,
+      running: try Stream.makeExecution(network, weights: network.weights(), batch: batch))
+    reset()
   }
 
   /// A second stream with the same weights and in the same state.
   public func copy() throws(EngineError) -> Stream {
     let copy = try Stream.makeExecution(
       network, weights: execution.weights, batch: execution.batch)
-    for (new, old) in zip(copy.states, execution.states) {
-      new.initial.update(from: old.initial, count: execution.batch * old.stride)
-    }
-    for (new, old) in zip(copy.runs, execution.runs) {
-      new?.hasGivenStates = old?.hasGivenStates == true
-    }
+    copy.takeStates(of: execution)
     return Stream(network, running: copy)
   }
 
   private init(_ network: Network<S>, running execution: Execution<S>) {
     self.network = network
     self.execution = execution
+    program = StreamProgram(layers: network.layers.count)
+    assemble()
+  }
+
+  deinit { program.free() }
+
+  private func assemble() {
+    guard let execution = execution as? Execution<Float> else { return }
+    program.assemble(execution)
   }
 
   private static func makeExecution(
@@ -63,20 +71,20 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
     try execution.readOutput(index, into: view)
   }
 
-  /// All states to their initial values.
-  public func reset() { execution.resetStates() }
+  /// All states to their initial values: zero, or what the network has learned.
+  public func reset() {
+    execution.resetStates()
+    for run in execution.runs { run?.setLearnedStates() }
+    execution.statesWereGiven()
+  }
 
   /// Takes over the network's present weights; the state stays.
   public func updateWeights() throws(EngineError) {
     let fresh = try Stream.makeExecution(
       network, weights: network.weights(), batch: execution.batch)
-    for (new, old) in zip(fresh.states, execution.states) {
-      new.initial.update(from: old.initial, count: execution.batch * old.stride)
-    }
-    for (new, old) in zip(fresh.runs, execution.runs) {
-      new?.hasGivenStates = old?.hasGivenStates == true
-    }
+    fresh.takeStates(of: execution)
     execution = fresh
+    assemble()
   }
 
   /// Scalars that `snapshot` writes.
@@ -86,7 +94,6 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
 
   /// Copies the whole state out: the states of all recurrent layers in order, each (batch, width).
   public func snapshot(into values: UnsafeMutablePointer<S>) {
-    for run in execution.runs where run?.hasGivenStates == false { run?.setLearnedStates() }
     var next = values
     for state in execution.states {
       for row in 0..<execution.batch {
@@ -105,6 +112,5 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
         next += state.width
       }
     }
-    execution.statesWereGiven()
   }
 }

@@ -102,7 +102,25 @@ final class FastLSTMRun: LSTMRun<Float> {
   private func fusedStep(
     _ step: Int, _ rows: Range<Int>, _ part: Range<Int>, groups: Range<Int>? = nil
   ) {
-    guard let recurrent = packed.fusedRecurrent else { return }
+    guard var arguments = stepArguments(step, rows, part, groups: groups) else { return }
+    kernels.lstmStep(&arguments)
+  }
+
+  /// The one step of a stream, c in place; nil if more belongs to it.
+  func streamStep() -> LSTMStepArguments? {
+    guard frame.plan.mode.isStream, frame.steps == 1, cell.isFused, inputProduct == nil,
+      cell.projection == nil, cell.zoneout == 0, frame.description.dropout == 0
+    else { return nil }
+    let all = 0..<frame.batch
+    var arguments = stepArguments(0, all, all)
+    arguments?.cell = cells.at(-1)
+    return arguments
+  }
+
+  private func stepArguments(
+    _ step: Int, _ rows: Range<Int>, _ part: Range<Int>, groups: Range<Int>? = nil
+  ) -> LSTMStepArguments? {
+    guard let recurrent = packed.fusedRecurrent else { return nil }
     let groups = groups ?? 0..<recurrent.groups
     let first = rows.lowerBound
     let z0 = inputProduct?.at(offset: step % inputBlock, row: first, part: part)
@@ -130,7 +148,7 @@ final class FastLSTMRun: LSTMRun<Float> {
     arguments.forgetPeephole = UnsafePointer(packed.vector(.forgetPeephole))
     arguments.outputPeephole = UnsafePointer(packed.vector(.outputPeephole))
     arguments.cellClip = cell.cellClip.map { Float($0) } ?? .infinity
-    kernels.lstmStep(&arguments)
+    return arguments
   }
 
   // MARK: Products and element-wise kernels

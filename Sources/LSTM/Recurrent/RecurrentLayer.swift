@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// A recurrent layer of one direction: a cell walking over (batch, time, features).
 final class RecurrentLayer<S: Scalar>: Layer<S> {
   let recurrent: RecurrentDescription
@@ -167,6 +169,13 @@ final class RecurrentRun<S: Scalar>: LayerRun<S> {
   @_specialize(where S == Double)
   override func backward() {
     direction.backward(maskedOutput, learnsStates: !hasGivenStates)
+  }
+
+  override func fusedStep() -> (LSTMStepArguments, KernelTable)? {
+    guard output.mask == nil, let cell = direction.cell as? FastLSTMRun,
+      let arguments = cell.streamStep()
+    else { return nil }
+    return (arguments, cell.kernels)
   }
 
   override func trace(_ field: TraceField, direction number: Int) -> TraceView<S>? {

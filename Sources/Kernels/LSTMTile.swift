@@ -77,6 +77,18 @@ struct StepOperands {
   var recurrentWeights: Floats
 }
 
+#if !KERNELS_AVX512
+  /// One block of up to three rows.
+  @inline(always) private func addBlock(
+    _ rows: Int, _ w: Vector, _ x0: Vector, _ x1: Vector, _ x2: Vector,
+    _ sum0: inout Vector, _ sum1: inout Vector, _ sum2: inout Vector
+  ) {
+    sum0 = fma(x0, w, sum0)
+    if rows > 1 { sum1 = fma(x1, w, sum1) }
+    if rows > 2 { sum2 = fma(x2, w, sum2) }
+  }
+#endif
+
 /// `rows` rows of the batch by one group; `rows` and `blocks` are literals at every call.
 @inline(always) func rowTile(
   rows: Int, blocks: Int, _ p: StepOperands, initial: Floats, initialStride: Int, blockStride: Int,
@@ -97,14 +109,23 @@ struct StepOperands {
     var a = x
     var w = weights
     for _ in 0..<depth {
-      let row = BlockWeights(blocks, w)
-      r0.add(a[0], row, blocks)
-      if rows > 1 { r1.add(a[s], row, blocks) }
-      if rows > 2 { r2.add(a[2 * s], row, blocks) }
       #if KERNELS_AVX512
+        let row = BlockWeights(blocks, w)
+        r0.add(a[0], row, blocks)
+        if rows > 1 { r1.add(a[s], row, blocks) }
+        if rows > 2 { r2.add(a[2 * s], row, blocks) }
         if rows > 3 { r3.add(a[3 * s], row, blocks) }
         if rows > 4 { r4.add(a[4 * s], row, blocks) }
         if rows > 5 { r5.add(a[5 * s], row, blocks) }
+      #else
+        // With 12 sums there is room for the inputs of three rows and one vector of weights.
+        let x0 = splat(a[0])
+        let x1 = rows > 1 ? splat(a[s]) : x0
+        let x2 = rows > 2 ? splat(a[2 * s]) : x0
+        addBlock(rows, load(w), x0, x1, x2, &r0.b0, &r1.b0, &r2.b0)
+        if blocks > 1 { addBlock(rows, load(w + lanes), x0, x1, x2, &r0.b1, &r1.b1, &r2.b1) }
+        if blocks > 2 { addBlock(rows, load(w + 2 * lanes), x0, x1, x2, &r0.b2, &r1.b2, &r2.b2) }
+        if blocks > 3 { addBlock(rows, load(w + 3 * lanes), x0, x1, x2, &r0.b3, &r1.b3, &r2.b3) }
       #endif
       a += 1
       w += blocks * lanes

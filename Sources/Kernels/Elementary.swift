@@ -1,5 +1,5 @@
 // Elementary functions: polynomials evaluated by fused multiply-adds, the same operations in every
-// lane and on every instruction set. Worst errors are in docs/performance.md and KernelTests.
+// lane and on every instruction set. Worst errors are in docs/adding-an-instruction-set.md.
 
 /// x = n ln 2 + r with |r| <= ln 2 / 2; n in the low bits of an integer, ready for an exponent.
 @inline(always) private func reduce(_ x: Vector) -> (r: Vector, n: Bits) {

@@ -533,6 +533,21 @@ def test_segments_take_less_memory() -> None:
     assert math.isfinite(cut.step(x, y).loss)
 
 
+@pytest.mark.parametrize(("units", "features", "outputs"), [(64, 16, 16), (128, 48, 32)])
+def test_the_memory_of_a_step_is_what_the_documentation_says(
+    units: int, features: int, outputs: int
+) -> None:
+    net = carousel.Network(
+        [layers.LSTM(units, return_sequences=True), layers.Dense(outputs)], input_size=features
+    )
+    trainer, batch = Trainer(net), 16
+    difference = trainer.step_size(batch, 700) - trainer.step_size(batch, 300)
+    expected = 4 * batch * 400 * (2 * features + 7 * units + 3 * outputs + 1.25)
+    assert difference == pytest.approx(expected, rel=0.01)
+    # Adam: gradients, weights before the step, two slots.
+    assert trainer.info.held_size == 4 * net.parameter_buffer().nbytes
+
+
 def test_segments_are_refused_where_time_cannot_be_cut() -> None:
     both = carousel.Network([layers.Bidirectional(layers.LSTM(3)), layers.Dense(1)], input_size=2)
     with pytest.raises(carousel.Error, match="segments"):

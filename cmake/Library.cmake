@@ -14,7 +14,7 @@ carousel_swift_module(KernelInterface)
 # They index memory that their callers have checked, so they are built without checks.
 set(kernel_flags
   "SHELL:-enable-experimental-feature BuiltinModule"
-  "SHELL:-Ounchecked -wmo -num-threads 1" "SHELL:-Xfrontend -disable-stack-protector")
+  -Ounchecked "SHELL:-Xfrontend -disable-stack-protector")
 set(kernels KernelsBaseline)
 carousel_swift_module(KernelsBaseline
   FOLDER ${PROJECT_SOURCE_DIR}/Sources/Kernels DEPENDS KernelInterface OPTIONS ${kernel_flags})

@@ -7,8 +7,9 @@ set(carousel_swift_flags
   -swift-version 6
   -static-stdlib
   -I ${carousel_modules}
-  # Small functions of one module are inlined into another, as SwiftPM's release builds do.
-  "SHELL:$<$<NOT:$<CONFIG:Debug>>:-wmo -num-threads 1 -Xfrontend -enable-default-cmo>")
+  # One object per module (without -num-threads, which makes several and keeps stale ones); small
+  # functions of one module are inlined into another, as SwiftPM's release builds do.
+  "SHELL:$<$<NOT:$<CONFIG:Debug>>:-wmo -Xfrontend -enable-default-cmo>")
 if(CAROUSEL_SANITIZER)
   list(APPEND carousel_swift_flags -sanitize=${CAROUSEL_SANITIZER})
   add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${CAROUSEL_SANITIZER}>)

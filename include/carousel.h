@@ -324,7 +324,8 @@ carousel_status carousel_inspect(
 carousel_status carousel_network_from_json(
     const char *json, carousel_dtype dtype, uint64_t seed, carousel_network **network);
 
-/* The architecture as JSON text in the form of Keras's model.to_json(). */
+/* The architecture as JSON text, in the form of Keras's model.to_json(); of a network that Keras
+ * cannot express, in our own (the "architecture" attribute of our files). */
 carousel_status carousel_network_to_json(
     const carousel_network *network, char *buffer, size_t capacity, size_t *length);
 

@@ -27,3 +27,15 @@ extension ModelFile {
     return try KerasGraph.flatten(model).0
   }
 }
+
+extension ModelFile {
+  /// An architecture as text that `description(fromJSON:)` reads: Keras's if Keras can express it, else our own.
+  public static func json(_ description: NetworkDescription) throws(EngineError) -> String {
+    do throws(EngineError) {
+      return try kerasJSON(description)
+    } catch {
+      guard error.code == .unsupported else { throw error }
+      return description.json.text()
+    }
+  }
+}

@@ -1342,7 +1342,8 @@ carousel_status carousel_trainer_get_info(
     const carousel_trainer *trainer, carousel_trainer_info *info);
 
 /* The history has a value for each epoch of "loss", "val_loss", "accuracy", "learning_rate"...
- * Stores the series' name, and up to `capacity` values; `*count` is their number. */
+ * Stores the series' name, and up to `capacity` values; `*count` is their number. `name` may be
+ * NULL, and `values` with capacity 0. */
 carousel_status carousel_trainer_get_history(
     const carousel_trainer *trainer, size_t index, const char **name, double *values,
     size_t capacity, size_t *count);

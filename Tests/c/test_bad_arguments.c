@@ -34,6 +34,7 @@ static void free_network(void *handle) { carousel_network_free(handle); }
 static void free_stream(void *handle) { carousel_stream_free(handle); }
 static void free_builder(void *handle) { carousel_builder_free(handle); }
 static void free_tape(void *handle) { carousel_tape_free(handle); }
+static void free_trainer(void *handle) { carousel_trainer_free(handle); }
 static void (*free_made)(void *) = free_nothing;
 
 static carousel_status invoke(any_function function, const intptr_t *a) {
@@ -130,7 +131,7 @@ static argument new_name(void) {
 }
 
 static int on_stack;
-static intptr_t bad_handles[4][6];
+static intptr_t bad_handles[5][6];
 /* A handle: NULL, one of another type, one that was freed, and what is none. */
 static argument handle(int kind, void *good, void *other, void *freed) {
     intptr_t *bad = bad_handles[kind];
@@ -208,7 +209,7 @@ static argument array(const carousel_array *good, int is_written) {
     a[n++].shape[0] = -1;
     a[n++].shape[0] = INT64_MAX;
     a[n++].shape[1] = INT64_MIN;
-    a[n++].shape[1] = 1000;
+    a[n++].shape[good->rank - 1] = 1000;
     a[n].strides[0] = INT64_MAX, a[n++].shape[0] = 5;
     a[n].strides[1] = INT64_MIN, a[n++].shape[1] = 77;
     if (is_written) a[n++].dtype = CAROUSEL_INT64;
@@ -221,7 +222,8 @@ static carousel_network *network;
 static carousel_stream *stream;
 static carousel_builder *builder;
 static carousel_tape *tape;
-static argument a_network, a_stream, a_builder, a_tape;
+static carousel_trainer *trainer;
+static argument a_network, a_stream, a_builder, a_tape, a_trainer;
 static float input[2 * 3 * 3], output[2 * 2], state[2 * 5];
 static carousel_array x, y, step_x, step_y, h;
 
@@ -574,6 +576,77 @@ static void check_builder(void) {
     check_free("carousel_builder_free", free_builder, a_builder);
 }
 
+static carousel_status set_learning_rate(carousel_trainer *t, intptr_t bits) {
+    double rate;
+    memcpy(&rate, &bits, sizeof rate);
+    return carousel_trainer_set_learning_rate(t, rate);
+}
+
+static void check_trainer(const char *folder) {
+    static carousel_trainer_options options;
+    static carousel_training_data data;
+    static carousel_fit_options fit;
+    static carousel_trainer_info info;
+    static carousel_step_result result;
+    static char path[1024];
+    static double norm, values[4];
+    static size_t size;
+    static void *buffer;
+    static const char *name;
+    static const int64_t times[1] = {3};
+    static intptr_t bad_paths[3], bad_rates[3];
+    carousel_network *copy = NULL;
+    carousel_trainer *freed = NULL;
+    carousel_array bad_targets = y;
+    argument good_data, target;
+    CAROUSEL_INIT(options);
+    CAROUSEL_INIT(data);
+    CAROUSEL_INIT(fit);
+    CAROUSEL_INIT(info);
+    CAROUSEL_INIT(result);
+    data.inputs = &x, data.input_count = 1;
+    data.targets = &y, data.target_count = 1;
+    snprintf(path, sizeof path, "%s/bad-arguments-checkpoint.h5", folder);
+    bad_paths[0] = 0, bad_paths[1] = P(""), bad_paths[2] = P(folder);
+    bad_rates[0] = bits_of(NAN), bad_rates[1] = bits_of(-1), bad_rates[2] = bits_of(INFINITY);
+    SUCCEEDS(carousel_network_copy(network, &copy));
+    SUCCEEDS(carousel_trainer_create(copy, NULL, &trainer));
+    SUCCEEDS(carousel_trainer_create(copy, NULL, &freed));
+    carousel_trainer_free(freed);
+    a_trainer = handle(4, trainer, network, freed);
+    target = with(P(path), bad_paths, 3);
+    good_data = structure(&data, sizeof data, 0, 1);
+    free_made = free_trainer;
+    ROW(carousel_trainer_create, a_network, OPTIONAL_WITH_POINTERS(options), pointer(&made));
+    ROW(carousel_trainer_step, a_trainer, good_data, structure(&result, sizeof result, 1, 1));
+    ROW(carousel_trainer_compute_gradients, a_trainer, good_data, any(0),
+        structure(&result, sizeof result, 1, 1));
+    ROW(carousel_trainer_get_gradients, a_trainer, pointer(&buffer), pointer(&size));
+    ROW(carousel_trainer_apply_gradients, a_trainer, any(P(&norm)));
+    ROW(carousel_trainer_evaluate, a_trainer, good_data, batch_of(2), INFO(result));
+    ROW(carousel_trainer_fit, a_trainer, good_data, any(0), OPTIONAL_WITH_POINTERS(fit));
+    ROW(carousel_trainer_get_info, a_trainer, INFO(info));
+    ROW(carousel_trainer_get_history, a_trainer, index_of(0), any(P(&name)), any(P(values)),
+        any(4), pointer(&size));
+    row("carousel_trainer_set_learning_rate", (any_function)set_learning_rate,
+        (const argument[]){a_trainer, with(bits_of(0.1), bad_rates, 3)}, 2);
+    ROW(carousel_trainer_set_trainable, a_trainer, text("head"), any(1));
+    ROW(carousel_trainer_get_step_size, a_trainer, batch_of(2), pointer(times), count_of(1),
+        pointer(&size));
+    ROW(carousel_trainer_save, a_trainer, target);
+    ROW(carousel_trainer_resume, a_trainer, target);
+    data.target_count = 2;
+    FAILS(carousel_trainer_step(trainer, &data, NULL), CAROUSEL_ERROR_SHAPE, "target");
+    data.target_count = 1;
+    data.targets = &bad_targets;
+    bad_targets.shape[1] = 3;
+    CHECK(carousel_trainer_step(trainer, &data, NULL) != CAROUSEL_OK);
+    check_free("carousel_trainer_free", free_trainer, a_trainer);
+    carousel_trainer_free(trainer);
+    carousel_network_free(copy);
+    remove(path);
+}
+
 /* Every "carousel_x(" of the header outside comments and macros must be in the table. */
 static void check_completeness(const char *path) {
     static char header[1 << 18];
@@ -631,6 +704,7 @@ int main(int argc, char **argv) {
     check_tape();
     check_builder();
     check_files(argv[2]);
+    check_trainer(argv[2]);
     check_completeness(argv[1]);
     carousel_tape_free(tape);
     carousel_builder_free(builder);

@@ -103,12 +103,12 @@ satisfied_command() {
 }
 
 # need_python FOLDER REQUIREMENTS...: a virtual environment with the packages of the given files.
-# It is rebuilt only when the files change, so a second run needs no network.
+# It keeps a line for each set of files that it has, so a second run needs no network.
 need_python() {
   local folder=$1 stamp file arguments=()
   shift
   stamp=$(cat "$@" requirements/demo.txt | cksum)
-  if [ -x "$folder/bin/python" ] && [ "$(cat "$folder/carousel-stamp" 2> /dev/null)" = "$stamp" ]; then
+  if [ -x "$folder/bin/python" ] && grep -qsxF "$stamp" "$folder/carousel-stamp"; then
     note "Python packages in ${folder#"$root"/}: all there"
     return
   fi
@@ -118,7 +118,7 @@ need_python() {
   for file in "$@"; do arguments+=(-r "$file"); done
   "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}" ||
     die "pip could not install what $* list."
-  printf '%s\n' "$stamp" > "$folder/carousel-stamp"
+  printf '%s\n' "$stamp" >> "$folder/carousel-stamp"
 }
 
 # need_torch FOLDER: PyTorch's small CPU build where the package index has it, else any.

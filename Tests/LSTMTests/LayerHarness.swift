@@ -211,7 +211,8 @@ extension NetworkDescription {
 
   /// Several inputs, each through its own chain of layers, into one merge.
   static func merging(
-    _ kind: MergeKind, _ inputs: [(shape: SignalShape, layers: [LayerKind])]
+    _ kind: MergeKind, _ inputs: [(shape: SignalShape, layers: [LayerKind])],
+    masks: MergedMask = .any
   ) -> NetworkDescription {
     var nodes: [Node] = []
     for (index, input) in inputs.enumerated() {
@@ -231,7 +232,8 @@ extension NetworkDescription {
       }
       ends.append(end)
     }
-    nodes.append(Node(layer: LayerDescription(name: "merge", kind: .merge(kind)), inputs: ends))
+    nodes.append(
+      Node(layer: LayerDescription(name: "merge", kind: .merge(kind, masks: masks)), inputs: ends))
     return NetworkDescription(
       name: "merging", nodes: nodes, inputs: Array(inputs.indices), outputs: [nodes.count - 1])
   }

@@ -11,12 +11,15 @@ import Testing
     return values
   }
 
-  private func probe(_ kind: MergeKind, masked: (Bool, Bool)) throws -> LayerProbe<Double> {
+  private func probe(
+    _ kind: MergeKind, masked: (Bool, Bool), masks: MergedMask = .any
+  ) throws -> LayerProbe<Double> {
     let shape = SignalShape.sequence(time: nil, features: 2)
     let probe = try LayerProbe<Double>(
       .merging(
         kind,
-        [masked.0, masked.1].map { (shape, $0 ? [.masking(value: 0)] : []) }), times: [4, 4])
+        [masked.0, masked.1].map { (shape, $0 ? [.masking(value: 0)] : []) }, masks: masks),
+      times: [4, 4])
     probe.inputs = [
       inputs(1, zero: [(0, 0), (0, 1), (2, 3)]), inputs(2, zero: [(0, 1), (0, 2), (1, 0)]),
     ]
@@ -65,6 +68,20 @@ import Testing
     let mask = try probe.outputMask()
     #expect(
       mask == (masked == (true, true) ? [[1, 0, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]] : nil))
+  }
+
+  /// Keras 2: masks are intersected, and values do not depend on them.
+  @Test(arguments: kinds, [(false, false), (true, false), (false, true), (true, true)])
+  func intersection(_ kind: MergeKind, _ masked: (Bool, Bool)) throws {
+    let probe = try probe(kind, masked: masked, masks: .all)
+    let plain = try self.probe(kind, masked: (false, false), masks: .all)
+    #expect(try probe.forward() == plain.forward())
+    let masks: [[[UInt8]]?] = [
+      nil, [[1, 0, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1]],
+      [[0, 0, 1, 1], [1, 1, 1, 1], [1, 1, 1, 0]],
+      [[0, 0, 0, 1], [0, 1, 1, 1], [1, 1, 1, 0]],
+    ]
+    #expect(try probe.outputMask() == masks[(masked.0 ? 2 : 0) + (masked.1 ? 1 : 0)])
   }
 
   @Test func whatIsNotANumberWins() throws {

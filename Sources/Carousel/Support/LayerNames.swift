@@ -27,7 +27,7 @@ extension LayerKind {
     case .repeatVector: "RepeatVector"
     case .zeroPadding1D: "ZeroPadding1D"
     case .upSampling1D: "UpSampling1D"
-    case .merge(let kind): kind.className
+    case .merge(let kind, _): kind.className
     }
   }
 }

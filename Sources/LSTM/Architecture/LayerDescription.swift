@@ -29,7 +29,7 @@ public indirect enum LayerKind: Equatable, Sendable {
   case prelu(sharesTime: Bool)
   case dropout(DropoutDescription)
   case batchNormalization(epsilon: Double, momentum: Double, scales: Bool, centers: Bool)
-  /// Over the feature axis, or over time and features.
+  /// Over the feature axis.
   case layerNormalization(epsilon: Double, scales: Bool, centers: Bool, rms: Bool)
   case conv1D(Conv1DDescription)
   case pooling1D(Pooling1DDescription)
@@ -41,7 +41,7 @@ public indirect enum LayerKind: Equatable, Sendable {
   case repeatVector(Int)
   case zeroPadding1D(left: Int, right: Int)
   case upSampling1D(Int)
-  case merge(MergeKind)
+  case merge(MergeKind, masks: MergedMask = .any)
 }
 
 public struct InputDescription: Equatable, Sendable {
@@ -157,4 +157,14 @@ public struct Pooling1DDescription: Equatable, Sendable {
 /// Layers with several inputs.
 public enum MergeKind: Equatable, Sendable {
   case concatenate, add, subtract, multiply, average, maximum, minimum
+}
+
+/// What the masks of a merge's inputs do.
+public enum MergedMask: Equatable, Sendable {
+  /// Keras 3: a step of the output is valid if it is in any input; there is no mask if an input has
+  /// none. A masked step takes no part in `multiply`, `maximum` and `minimum`.
+  case any
+  /// Keras 1, 2 and tf.keras: a step is valid if it is in every input that has a mask. Values
+  /// do not depend on masks.
+  case all
 }

@@ -1,19 +1,20 @@
 /// One output of several inputs: side by side (`concatenate`, along the features), or element by
 /// element. In the latter an input of one feature, of one step, or without a time axis counts for
-/// all features or steps, as in Keras.
-///
-/// Masks follow Keras 3: the output has one if all inputs have, and a step is then valid if it is in
-/// any of them; a masked step takes no part in `multiply`, `maximum` and `minimum`.
+/// all features or steps, as in Keras. Masks: see ``MergedMask``.
 final class MergeLayer<S: Scalar>: Layer<S> {
   let kind: MergeKind
+  let masks: MergedMask
 
-  init(_ kind: MergeKind, name: String, inputShapes: [SignalShape]) throws(EngineError) {
+  init(
+    _ kind: MergeKind, masks: MergedMask, name: String, inputShapes: [SignalShape]
+  ) throws(EngineError) {
     guard inputShapes.count >= 1, kind != .subtract || inputShapes.count == 2 else {
       throw EngineError(
         .shape,
         "\(kind) takes \(kind == .subtract ? "two inputs" : "inputs"), got \(inputShapes.count)")
     }
     self.kind = kind
+    self.masks = masks
     var features = kind == .concatenate ? 0 : 1
     for shape in inputShapes {
       let width = try shape.featureCount()
@@ -80,16 +81,21 @@ final class MergeLayer<S: Scalar>: Layer<S> {
     }
     let time = try outputTime(inputs.map(\.time))
     let rows = try Memory.product(first.batch, time)
+    let hasMask =
+      switch masks {
+      case .any: inputs.allSatisfy { $0.mask != nil }
+      case .all: inputs.contains { $0.mask != nil }
+      }
     let mask: UnsafeMutablePointer<UInt8>? =
-      outputShape.hasTime && inputs.allSatisfy { $0.mask != nil }
+      outputShape.hasTime && hasMask
       ? try plan.arena.allocate(count: rows) : nil
     let output = try plan.signal(
       batch: first.batch, time: time, hasTime: outputShape.hasTime, width: outputShape.features,
       mask: mask)
-    let operands = inputs.map { MergeOperand($0, output: output) }
+    let operands = inputs.map { MergeOperand($0, output: output, masks: masks) }
     return kind == .concatenate
-      ? ConcatenationRun(operands, output: output)
-      : ElementwiseMergeRun(kind, operands, output: output)
+      ? ConcatenationRun(operands, masks, output: output)
+      : ElementwiseMergeRun(kind, operands, masks, output: output)
   }
 }
 
@@ -97,11 +103,14 @@ final class MergeLayer<S: Scalar>: Layer<S> {
 private struct MergeOperand<S: Scalar> {
   let signal: Signal<S>
   private let isOneStep: Bool
+  /// Masked steps take no part.
+  private let honoursMask: Bool
   /// 0 if one feature counts for all of the output's.
   let featureStep: Int
 
-  init(_ signal: Signal<S>, output: Signal<S>) {
+  init(_ signal: Signal<S>, output: Signal<S>, masks: MergedMask) {
     self.signal = signal
+    honoursMask = masks == .any
     isOneStep = signal.time == 1 && output.time != 1
     featureStep = signal.width == 1 && output.width != 1 ? 0 : 1
   }
@@ -118,21 +127,32 @@ private struct MergeOperand<S: Scalar> {
   }
   @inline(__always)
   func isValid(_ outputRow: Int) -> Bool { signal.mask?[row(outputRow)] != 0 }
+  @inline(__always)
+  func takesPart(_ outputRow: Int) -> Bool { !honoursMask || isValid(outputRow) }
 }
 
 extension Signal {
-  /// Marks the rows that are valid in any operand.
-  fileprivate func uniteMasks(_ operands: [MergeOperand<S>]) {
+  /// Makes the output's mask, if it has one.
+  fileprivate func merge(_ masks: MergedMask, of operands: [MergeOperand<S>]) {
     guard let mask else { return }
-    for row in 0..<rows { mask[row] = operands.contains { $0.isValid(row) } ? 1 : 0 }
+    for row in 0..<rows {
+      let isValid =
+        switch masks {
+        case .any: operands.contains { $0.isValid(row) }
+        case .all: operands.allSatisfy { $0.isValid(row) }
+        }
+      mask[row] = isValid ? 1 : 0
+    }
   }
 }
 
 private final class ConcatenationRun<S: Scalar>: LayerRun<S> {
   private let operands: [MergeOperand<S>]
+  private let masks: MergedMask
 
-  init(_ operands: [MergeOperand<S>], output: Signal<S>) {
+  init(_ operands: [MergeOperand<S>], _ masks: MergedMask, output: Signal<S>) {
     self.operands = operands
+    self.masks = masks
     super.init(output: output)
   }
 
@@ -146,7 +166,7 @@ private final class ConcatenationRun<S: Scalar>: LayerRun<S> {
         to += operand.signal.width
       }
     }
-    output.uniteMasks(operands)
+    output.merge(masks, of: operands)
   }
 
   @_specialize(where S == Float)
@@ -167,10 +187,14 @@ private final class ConcatenationRun<S: Scalar>: LayerRun<S> {
 private final class ElementwiseMergeRun<S: Scalar>: LayerRun<S> {
   private let kind: MergeKind
   private let operands: [MergeOperand<S>]
+  private let masks: MergedMask
 
-  init(_ kind: MergeKind, _ operands: [MergeOperand<S>], output: Signal<S>) {
+  init(
+    _ kind: MergeKind, _ operands: [MergeOperand<S>], _ masks: MergedMask, output: Signal<S>
+  ) {
     self.kind = kind
     self.operands = operands
+    self.masks = masks
     super.init(output: output)
   }
 
@@ -181,11 +205,11 @@ private final class ElementwiseMergeRun<S: Scalar>: LayerRun<S> {
       let y = output.values + row * output.stride
       let isFirst = start(y, row)
       for (index, operand) in operands.enumerated() where index != isFirst {
-        combine(y, with: operand.values(row), step: operand.featureStep, operand.isValid(row))
+        combine(y, with: operand.values(row), step: operand.featureStep, operand.takesPart(row))
       }
       finish(y, row)
     }
-    output.uniteMasks(operands)
+    output.merge(masks, of: operands)
   }
 
   /// Copies the operand that the others are combined with; gives its index.
@@ -194,7 +218,7 @@ private final class ElementwiseMergeRun<S: Scalar>: LayerRun<S> {
     var index = 0
     switch kind {
     case .multiply, .maximum, .minimum:
-      index = operands.firstIndex { $0.isValid(row) } ?? 0
+      index = operands.firstIndex { $0.takesPart(row) } ?? 0
     default: break
     }
     let x = operands[index].values(row)
@@ -205,19 +229,19 @@ private final class ElementwiseMergeRun<S: Scalar>: LayerRun<S> {
 
   @inline(__always)
   private func combine(
-    _ y: UnsafeMutablePointer<S>, with x: UnsafePointer<S>, step: Int, _ isValid: Bool
+    _ y: UnsafeMutablePointer<S>, with x: UnsafePointer<S>, step: Int, _ takesPart: Bool
   ) {
     let width = output.width
     switch kind {
     case .add, .average, .concatenate: for j in 0..<width { y[j] += x[j * step] }
     case .subtract: for j in 0..<width { y[j] -= x[j * step] }
-    case .multiply: if isValid { for j in 0..<width { y[j] *= x[j * step] } }
+    case .multiply: if takesPart { for j in 0..<width { y[j] *= x[j * step] } }
     // What is not a number wins, and stays.
     case .maximum:
-      guard isValid else { return }
+      guard takesPart else { return }
       for j in 0..<width where x[j * step] > y[j] || x[j * step].isNaN { y[j] = x[j * step] }
     case .minimum:
-      guard isValid else { return }
+      guard takesPart else { return }
       for j in 0..<width where x[j * step] < y[j] || x[j * step].isNaN { y[j] = x[j * step] }
     }
   }
@@ -226,7 +250,7 @@ private final class ElementwiseMergeRun<S: Scalar>: LayerRun<S> {
   private func finish(_ y: UnsafeMutablePointer<S>, _ row: Int) {
     if kind == .average {
       for j in 0..<output.width { y[j] /= S(operands.count) }
-    } else if kind == .multiply, !operands.contains(where: { $0.isValid(row) }) {
+    } else if kind == .multiply, !operands.contains(where: { $0.takesPart(row) }) {
       for j in 0..<output.width { y[j] = 0 }
     }
   }
@@ -248,7 +272,7 @@ private final class ElementwiseMergeRun<S: Scalar>: LayerRun<S> {
         case .subtract:
           for j in 0..<output.width { dx[j * step] += index == 0 ? g[j] : -g[j] }
         case .multiply:
-          guard operand.isValid(row) else { continue }
+          guard operand.takesPart(row) else { continue }
           for j in 0..<output.width { dx[j * step] += g[j] * product(row, j, without: index) }
         case .maximum, .minimum:
           for j in 0..<output.width where winner(row, j, y[j]) == index {
@@ -262,7 +286,7 @@ private final class ElementwiseMergeRun<S: Scalar>: LayerRun<S> {
   @inline(__always)
   private func product(_ row: Int, _ j: Int, without index: Int) -> S {
     var product: S = 1
-    for (other, operand) in operands.enumerated() where other != index && operand.isValid(row) {
+    for (other, operand) in operands.enumerated() where other != index && operand.takesPart(row) {
       product *= operand.values(row)[j * operand.featureStep]
     }
     return product
@@ -272,7 +296,7 @@ private final class ElementwiseMergeRun<S: Scalar>: LayerRun<S> {
   @inline(__always)
   private func winner(_ row: Int, _ j: Int, _ value: S) -> Int {
     operands.firstIndex {
-      $0.isValid(row) && $0.values(row)[j * $0.featureStep] == value
+      $0.takesPart(row) && $0.values(row)[j * $0.featureStep] == value
     } ?? 0
   }
 }

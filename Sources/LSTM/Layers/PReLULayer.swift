@@ -4,32 +4,21 @@ final class PReLULayer<S: Scalar>: Layer<S> {
   /// One row of α for all steps.
   private let sharesTime: Bool
 
-  /// - Parameter alphaShape: (features) for vectors and inside TimeDistributed, else (1, features) or
-  ///   (time, features), as Keras stores it.
+  /// α is (features), or (time, features) if each step has its own.
   init(name: String, inputShape: SignalShape, sharesTime: Bool) throws(EngineError) {
     let width = try inputShape.featureCount()
     var shape = [width]
-    if inputShape.hasTime {
-      guard sharesTime || inputShape.time != nil else {
+    if inputShape.hasTime, !sharesTime, inputShape.time != 1 {
+      guard let time = inputShape.time else {
         throw EngineError(
           .shape, "has a slope for each step, which needs a fixed number of steps: \(inputShape)")
       }
-      shape = [sharesTime ? 1 : inputShape.time ?? 1, width]
+      shape = [time, width]
     }
-    self.sharesTime = sharesTime || !inputShape.hasTime
+    self.sharesTime = shape.count == 1
     super.init(
       name: name, inputShapes: [inputShape], outputShape: inputShape,
       declarations: [ParameterDeclaration("alpha", shape, .zeros)])
-  }
-
-  /// Inside a TimeDistributed: slopes (features) for every step.
-  init(name: String, timeDistributedOver inputShape: SignalShape) throws(EngineError) {
-    sharesTime = true
-    super.init(
-      name: name, inputShapes: [inputShape], outputShape: inputShape,
-      declarations: [
-        ParameterDeclaration("alpha", [try inputShape.sequenceFeatures()], .zeros)
-      ])
   }
 
   override func outputTime(_ inputTimes: [Int]) throws(EngineError) -> Int {

@@ -3,8 +3,9 @@ enum LayerFactory<S: Scalar> {
   static func make(
     _ description: LayerDescription, inputShapes: [SignalShape]
   ) throws(EngineError) -> Layer<S> {
-    if case .merge(let kind) = description.kind {
-      return try MergeLayer(kind, name: description.name, inputShapes: inputShapes)
+    if case .merge(let kind, let masks) = description.kind {
+      return try MergeLayer(
+        kind, masks: masks, name: description.name, inputShapes: inputShapes)
     }
     guard inputShapes.count == 1, let shape = inputShapes.first else {
       throw EngineError(.shape, "takes one input, got \(inputShapes.count)")
@@ -88,7 +89,7 @@ enum LayerFactory<S: Scalar> {
       .dropout(.identity):
       return try make(inner, name: name, inputShape: shape, isTrainable: isTrainable)
     case .prelu:
-      return try PReLULayer(name: name, timeDistributedOver: shape)
+      return try PReLULayer(name: name, inputShape: shape, sharesTime: true)
     case .flatten, .reshape([features]), .reshape([-1]):
       return try IdentityLayer(name: name, inputShape: shape)
     default:

@@ -61,7 +61,8 @@ extension LayerKind {
     case .zeroPadding1D(let left, let right):
       ["class": "zero_padding1d", "left": .integer(left), "right": .integer(right)]
     case .upSampling1D(let size): ["class": "up_sampling1d", "size": .integer(size)]
-    case .merge(let kind): ["class": "merge", "kind": .string(kind.name)]
+    case .merge(let kind, let masks):
+      ["class": "merge", "kind": .string(kind.name), "needs_all_masks": .bool(masks == .all)]
     }
   }
 
@@ -139,7 +140,8 @@ extension LayerKind {
       guard let kind = MergeKind(name: try object.text("kind")) else {
         throw object.malformed("kind")
       }
-      self = .merge(kind)
+      self = .merge(
+        kind, masks: try object.flag("needs_all_masks", default: false) ? .all : .any)
     case let name: throw EngineError(.unsupported, "layers of class '\(name)' are unknown")
     }
   }

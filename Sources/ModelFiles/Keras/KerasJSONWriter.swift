@@ -190,7 +190,7 @@ struct KerasJSONWriter {
     case .zeroPadding1D(let left, let right):
       return ("ZeroPadding1D", ["padding": .array([.integer(left), .integer(right)])])
     case .upSampling1D(let size): return ("UpSampling1D", ["size": .integer(size)])
-    case .merge(let merge):
+    case .merge(let merge, _):
       switch merge {
       case .concatenate: return ("Concatenate", ["axis": .integer(-1)])
       case .add: return ("Add", [:])

@@ -237,15 +237,17 @@ extension KerasParser {
   }
 
   private func mergeLayer(_ config: KerasConfig) throws(EngineError) -> LayerKind? {
-    switch config.className {
-    case "Concatenate": .merge(.concatenate)
-    case "Add": .merge(.add)
-    case "Subtract": .merge(.subtract)
-    case "Multiply": .merge(.multiply)
-    case "Average": .merge(.average)
-    case "Maximum": .merge(.maximum)
-    case "Minimum": .merge(.minimum)
-    default: nil
-    }
+    let kind: MergeKind? =
+      switch config.className {
+      case "Concatenate": .concatenate
+      case "Add": .add
+      case "Subtract": .subtract
+      case "Multiply": .multiply
+      case "Average": .average
+      case "Maximum": .maximum
+      case "Minimum": .minimum
+      default: nil
+      }
+    return kind.map { .merge($0, masks: config.version.mergesAnyMask ? .any : .all) }
   }
 }

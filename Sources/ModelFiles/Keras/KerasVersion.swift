@@ -33,6 +33,9 @@ struct KerasVersion: Equatable {
   /// hard_sigmoid is clip(x/6 + 0.5) since Keras 3, clip(0.2x + 0.5) before.
   var hasNewHardSigmoid: Bool { major >= 3 }
 
+  /// Merge layers unite the masks of their inputs since Keras 3, and intersect them before.
+  var mergesAnyMask: Bool { major >= 3 }
+
   /// Bidirectional zeroes masked outputs, except in the standalone Keras up to 2.3.
   var bidirectionalZeroesMasked: Bool {
     major >= 3 || text.contains("tf") || (major == 2 && minor >= 4)

@@ -123,9 +123,9 @@ static argument text(const char *good) {
 static intptr_t bad_names[] = {0, P("\xff\xfe"), 0, P(""), P("a/b"), P("input")};
 static int name_number;
 static argument new_name(void) {
-    static char names[256][16];
+    static char names[256][24];
     char *name = names[name_number++ % 256];
-    snprintf(name, 16, "layer%d", name_number);
+    snprintf(name, sizeof names[0], "layer%d", name_number);
     bad_names[2] = P(long_text);
     return with(P(name), bad_names, 6);
 }

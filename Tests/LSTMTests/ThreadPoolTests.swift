@@ -104,4 +104,28 @@ import Testing
       #expect(Self.count(2).calls[0] == 1)
     }
   }
+
+  /// The child of a fork has no workers, and makes its own.
+  @Test func worksInTheChildOfAFork() async {
+    await #expect(processExitsWith: .success) {
+      typealias Fork = @convention(c) () -> Int32
+      guard let symbol = dlsym(nil, "fork"), ThreadPoolTests.count(2).calls[0] == 1 else {
+        exit(2)
+      }
+      // Swift hides fork, since most of its own runtime does not survive it; hosts call it all the same.
+      let child = unsafeBitCast(symbol, to: Fork.self)()
+      if child == 0 {
+        alarm(20)
+        for _ in 0..<50 {
+          let counts = ThreadPoolTests.count(2)
+          guard counts.calls.prefix(counts.parts).allSatisfy({ $0 == 1 }) else { _exit(1) }
+          guard counts.parts == min(2, ThreadPool.shared.limit) else { _exit(3) }
+        }
+        _exit(0)
+      }
+      var status: Int32 = -1
+      waitpid(child, &status, 0)
+      exit(status == 0 ? 0 : 1)
+    }
+  }
 }

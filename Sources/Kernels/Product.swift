@@ -35,9 +35,12 @@ func multiplyRows(
   _ rows: Int, _ columns: Int, _ operands: TileOperands, _ c: MutableFloats, _ cStride: Int
 ) {
   var t = operands
+  // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
+  var tiles = (rows + tileRows - 1) / tileRows
   var r = 0
   while r < rows {
-    let height = rows - r < tileRows ? rows - r : tileRows
+    let height = (rows - r + tiles - 1) / tiles
+    tiles -= 1
     t.a = operands.a + r * operands.aRowStride
     if columns >= panelColumns {
       multiplyTile(height, t, c + r * cStride, cStride)

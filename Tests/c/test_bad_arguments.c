@@ -327,7 +327,7 @@ static void check_files(const char *folder) {
 }
 
 static void check_network(void) {
-    static char buffer[1 << 16];
+    static char buffer[1 << 16], json[1 << 16];
     static const int64_t times[1] = {3};
     static size_t length, size;
     static void *data;
@@ -346,9 +346,9 @@ static void check_network(void) {
     CAROUSEL_INIT(parameter);
     CAROUSEL_INIT(run);
     CAROUSEL_INIT(record);
-    SUCCEEDS(carousel_network_to_json(network, buffer, sizeof buffer, &length));
+    SUCCEEDS(carousel_network_to_json(network, json, sizeof json, &length));
     free_made = free_network;
-    ROW(carousel_network_from_json, text(strdup(buffer)), enum_of(CAROUSEL_FLOAT64), any(1),
+    ROW(carousel_network_from_json, text(json), enum_of(CAROUSEL_FLOAT64), any(1),
         pointer(&made));
     ROW(carousel_network_copy, a_network, pointer(&made));
     ROW(carousel_network_to_json, a_network, any(P(buffer)), any(sizeof buffer), any(P(&length)));

@@ -39,8 +39,22 @@ _LATER = {
     "Trace": "trace",
     "LayerTrace": "trace",
     "GradientFlow": "trace",
+    "Trainer": "training",
+    "History": "training",
+    "Callback": "training",
+    "Checkpoint": "training",
+    "EarlyStopping": "training",
+    "SGD": "optimizers",
+    "RMSprop": "optimizers",
+    "Adam": "optimizers",
+    "AdamW": "optimizers",
+    "ConstantRate": "optimizers",
+    "CosineDecay": "optimizers",
+    "ExponentialDecay": "optimizers",
+    "ReduceLROnPlateau": "optimizers",
+    "StepDecay": "optimizers",
 }
-_MODULES = ("block", "losses", "plot", "stream", "tape", "trace", "training")
+_MODULES = ("block", "losses", "optimizers", "plot", "stream", "tape", "trace", "training")
 
 __all__ = [
     "Network",

@@ -10,6 +10,7 @@ import ctypes
 import os
 import sys
 from ctypes import (
+    CFUNCTYPE,
     POINTER,
     Structure,
     byref,
@@ -333,6 +334,150 @@ class RecordOptions(Options):
     ]
 
 
+METRICS = 8
+
+
+class Loss(Structure):
+    _fields_ = [
+        ("kind", c_int),
+        ("from_logits", c_int32),
+        ("delta", c_double),
+        ("weight", c_double),
+    ]
+
+
+class Optimizer(Structure):
+    _fields_ = [
+        ("kind", c_int),
+        ("nesterov", c_int32),
+        ("centered", c_int32),
+        ("reserved", c_int32),
+        ("learning_rate", c_double),
+        ("momentum", c_double),
+        ("rho", c_double),
+        ("beta_1", c_double),
+        ("beta_2", c_double),
+        ("epsilon", c_double),
+        ("weight_decay", c_double),
+    ]
+
+
+class Schedule(Structure):
+    _fields_ = [
+        ("kind", c_int),
+        ("counts_epochs", c_int32),
+        ("warmup", c_int64),
+        ("interval", c_int64),
+        ("factor", c_double),
+        ("minimum", c_double),
+        ("patience", c_int64),
+        ("cooldown", c_int64),
+        ("minimum_delta", c_double),
+    ]
+
+
+class TrainerOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("losses", POINTER(Loss)),
+        ("loss_count", c_size_t),
+        ("metrics", POINTER(c_int)),
+        ("metric_count", c_size_t),
+        ("optimizer", Optimizer),
+        ("schedule", Schedule),
+        ("clip_norm", c_double),
+        ("clip_value", c_double),
+        ("l1", c_double),
+        ("l2", c_double),
+        ("class_weights", POINTER(c_double)),
+        ("class_weight_count", c_size_t),
+        ("seed", c_uint64),
+        ("threads", c_int32),
+        ("reserved", c_int32),
+        ("micro_batch", c_int64),
+        ("segment", c_int64),
+        ("truncate_every", c_int64),
+        ("truncate_through", c_int64),
+    ]
+
+
+class TrainingData(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("inputs", POINTER(Array)),
+        ("input_count", c_size_t),
+        ("targets", POINTER(Array)),
+        ("target_count", c_size_t),
+        ("lengths", c_void_p),
+        ("mask", c_void_p),
+        ("sample_weights", POINTER(Array)),
+    ]
+
+
+class StepResult(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("step", c_int64),
+        ("loss", c_double),
+        ("gradient_norm", c_double),
+        ("metrics", c_double * METRICS),
+    ]
+
+
+class FitEvent(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("epoch", c_int64),
+        ("batch", c_int64),
+        ("batch_count", c_int64),
+        ("step", c_int64),
+        ("is_end_of_epoch", c_int32),
+        ("has_validation", c_int32),
+        ("loss", c_double),
+        ("metrics", c_double * METRICS),
+        ("validation_loss", c_double),
+        ("validation_metrics", c_double * METRICS),
+        ("gradient_norm", c_double),
+        ("learning_rate", c_double),
+    ]
+
+
+FitCallback = CFUNCTYPE(c_int32, POINTER(FitEvent), c_void_p)
+
+
+class FitOptions(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("epochs", c_int64),
+        ("batch_size", c_int64),
+        ("no_shuffle", c_int32),
+        ("early_stopping", c_int32),
+        ("patience", c_int64),
+        ("minimum_delta", c_double),
+        ("keep_last", c_int32),
+        ("reserved", c_int32),
+        ("validation_split", c_double),
+        ("callback", FitCallback),
+        ("context", c_void_p),
+    ]
+
+
+class TrainerInfo(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("step", c_int64),
+        ("epoch", c_int64),
+        ("row", c_int64),
+        ("learning_rate", c_double),
+        ("base_learning_rate", c_double),
+        ("best_epoch", c_int64),
+        ("is_stopped_early", c_int32),
+        ("reserved", c_int32),
+        ("held_size", c_size_t),
+        ("history_count", c_size_t),
+    ]
+
+
 # --- the functions -----------------------------------------------------------------------------
 
 _handle = c_void_p
@@ -426,6 +571,35 @@ _CHECKED: dict[str, tuple[Any, ...]] = {
     "carousel_tape_get_initial_state_gradient": (_handle, c_size_t, _arrays),
     "carousel_tape_get_trace_shape": (_handle, c_char_p, c_int, c_int32, _arrays),
     "carousel_tape_get_trace": (_handle, c_char_p, c_int, c_int32, _arrays),
+    "carousel_trainer_create": (_handle, POINTER(TrainerOptions), _new_handle),
+    "carousel_trainer_step": (_handle, POINTER(TrainingData), POINTER(StepResult)),
+    "carousel_trainer_compute_gradients": (
+        *(_handle, POINTER(TrainingData), c_int32),
+        POINTER(StepResult),
+    ),
+    "carousel_trainer_get_gradients": (_handle, POINTER(c_void_p), POINTER(c_size_t)),
+    "carousel_trainer_apply_gradients": (_handle, POINTER(c_double)),
+    "carousel_trainer_evaluate": (
+        *(_handle, POINTER(TrainingData), c_int64),
+        POINTER(StepResult),
+    ),
+    "carousel_trainer_fit": (
+        *(_handle, POINTER(TrainingData), POINTER(TrainingData)),
+        POINTER(FitOptions),
+    ),
+    "carousel_trainer_get_info": (_handle, POINTER(TrainerInfo)),
+    "carousel_trainer_get_history": (
+        *(_handle, c_size_t, POINTER(c_char_p), POINTER(c_double), c_size_t),
+        POINTER(c_size_t),
+    ),
+    "carousel_trainer_set_learning_rate": (_handle, c_double),
+    "carousel_trainer_set_trainable": (_handle, c_char_p, c_int32),
+    "carousel_trainer_get_step_size": (
+        *(_handle, c_int64, POINTER(c_int64), c_size_t),
+        POINTER(c_size_t),
+    ),
+    "carousel_trainer_save": (_handle, c_char_p),
+    "carousel_trainer_resume": (_handle, c_char_p),
     "carousel_set_instruction_set": (c_char_p,),
     "carousel_set_threads": (c_int32,),
 }
@@ -443,6 +617,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "carousel_stream_free": (None, _handle),
     "carousel_builder_free": (None, _handle),
     "carousel_tape_free": (None, _handle),
+    "carousel_trainer_free": (None, _handle),
 }
 
 

@@ -1,7 +1,7 @@
 """Losses: what training makes small, and their derivatives for a look inside.
 
-A loss is the mean over all elements (over rows and steps, for cross-entropy over classes). They
-go by Keras's names: ``"mse"``, ``"mae"``, ``"huber"``, ``"binary_crossentropy"``,
+A loss is the mean over rows, steps and features (the sum over classes, for cross-entropy). They go
+by Keras's names: ``"mse"``, ``"mae"``, ``"huber"``, ``"binary_crossentropy"``,
 ``"categorical_crossentropy"``, ``"sparse_categorical_crossentropy"``; or as objects, for those with
 arguments: ``losses.BinaryCrossentropy(from_logits=True)``.
 """

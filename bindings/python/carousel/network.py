@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .stream import Stream
     from .tape import Gradients
     from .trace import GradientFlow, Trace
+    from .training import History
 
 __all__ = ["LayerInfo", "Network", "SignalInfo", "StateInfo"]
 
@@ -491,6 +492,90 @@ class Network:
     def __reduce__(self) -> Any:
         """Networks travel to worker processes as architecture and parameters."""
         return _restore, (self.to_json(), self.dtype.name, self.parameter_buffer().tobytes())
+
+    # --- training ------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        loss: Any = "mse",
+        optimizer: Any = "adam",
+        epochs: int = 1,
+        batch_size: int = 32,
+        *,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        lengths: Any = None,
+        mask: Any = None,
+        sample_weight: Any = None,
+        callbacks: Sequence[Any] = (),
+        progress: bool = True,
+        **options: Any,
+    ) -> History:
+        """Trains the network.
+
+        Args:
+            x: as in a call; row b of every array belongs to example b.
+            y: targets, shaped as the output; or, for an output at every step, (batch, features),
+                to be met at each row's last step; class numbers for sparse cross-entropy.
+            loss: a name (``"mse"``) or an object of ``carousel.losses``.
+            optimizer: a name or an object such as ``carousel.Adam(1e-3)``.
+            epochs, batch_size, shuffle: how often, in what portions, in what order.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, or a dict with ``lengths``.
+            validation_split: the share of the rows, the last ones, to validate with.
+            lengths, mask: as in a call.
+            sample_weight: factors of the loss, (batch,) or (batch, time).
+            callbacks: functions of an ``Epoch``, ``EarlyStopping``, ``Checkpoint``, ``Callback``.
+            progress: a bar, where there is somebody to look at it.
+            **options: more of :class:`carousel.Trainer`: ``metrics``, ``schedule``, ``clip_norm``,
+                ``clip_value``, ``l1``, ``l2``, ``class_weight``, ``freeze``, ``seed``, ``threads``,
+                ``truncate_every``, ...
+
+        Ctrl-C ends it after the present batch, with the weights as they are.
+
+        Returns:
+            The history: ``history["loss"]`` has one value for each epoch.
+        """
+        from .training import Trainer
+
+        trainer = Trainer(self, loss, optimizer, **options)
+        return trainer.fit(
+            x,
+            y,
+            epochs,
+            batch_size,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            lengths=lengths,
+            mask=mask,
+            sample_weight=sample_weight,
+            callbacks=callbacks,
+            progress=progress,
+        )
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any,
+        loss: Any = "mse",
+        batch_size: int = 32,
+        *,
+        metrics: Sequence[str] = (),
+        lengths: Any = None,
+        mask: Any = None,
+        sample_weight: Any = None,
+        **options: Any,
+    ) -> dict[str, float]:
+        """Loss and metrics of a data set: ``{"loss": ..., "accuracy": ...}``."""
+        from .training import Trainer
+
+        trainer = Trainer(self, loss, metrics=metrics, **options)
+        return trainer.evaluate(
+            x, y, batch_size, lengths=lengths, mask=mask, sample_weight=sample_weight
+        )
 
     # --- gradients and a look inside -----------------------------------------------------------
 

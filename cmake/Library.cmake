@@ -47,18 +47,17 @@ target_compile_options(carousel PRIVATE
 target_include_directories(carousel PUBLIC
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(carousel PRIVATE LSTM ModelFiles CPlatform CStatus)
 # Whole archives: a file that only makes a type conform to a protocol is named by nothing that a
 # linker sees; without it the runtime finds no such conformance, and metadata that need it are null.
-set(whole "-Xlinker --whole-archive")
-foreach(module KernelInterface ${kernels} LSTM ModelFiles)
-  string(APPEND whole " -Xlinker $<TARGET_FILE:${module}>")
-endforeach()
-string(APPEND whole " -Xlinker --no-whole-archive")
+set(CMAKE_Swift_LINK_LIBRARY_USING_WHOLE_ARCHIVE
+  "-Xlinker --whole-archive -Xlinker <LINK_ITEM> -Xlinker --no-whole-archive")
+set(CMAKE_Swift_LINK_LIBRARY_USING_WHOLE_ARCHIVE_SUPPORTED TRUE)
+set_property(TARGET carousel PROPERTY LINK_LIBRARY_OVERRIDE WHOLE_ARCHIVE,LSTM,ModelFiles)
+# ModelFiles brings LSTM along: named here, too, its archive would be in the library twice.
+target_link_libraries(carousel PRIVATE ModelFiles CPlatform CStatus)
 target_link_options(carousel PRIVATE
   -static-stdlib
   "SHELL:-L ${PROJECT_BINARY_DIR}/archives"
-  "SHELL:${whole}"
   "SHELL:-Xlinker --version-script=${exports}"
   "SHELL:-Xlinker -z -Xlinker defs"
   # The thread pool's workers sleep in this library: it stays when a program closes it.

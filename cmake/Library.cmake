@@ -47,14 +47,7 @@ target_compile_options(carousel PRIVATE
 target_include_directories(carousel PUBLIC
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-# Whole archives: a file that only makes a type conform to a protocol is named by nothing that a
-# linker sees; without it the runtime finds no such conformance, and metadata that need it are null.
-set(CMAKE_Swift_LINK_LIBRARY_USING_WHOLE_ARCHIVE
-  "-Xlinker --whole-archive -Xlinker <LINK_ITEM> -Xlinker --no-whole-archive")
-set(CMAKE_Swift_LINK_LIBRARY_USING_WHOLE_ARCHIVE_SUPPORTED TRUE)
-set_property(TARGET carousel PROPERTY LINK_LIBRARY_OVERRIDE WHOLE_ARCHIVE,LSTM,ModelFiles)
-# ModelFiles brings LSTM along: named here, too, its archive would be in the library twice.
-target_link_libraries(carousel PRIVATE ModelFiles CPlatform CStatus)
+target_link_libraries(carousel PRIVATE LSTM ModelFiles CPlatform CStatus)
 target_link_options(carousel PRIVATE
   -static-stdlib
   "SHELL:-L ${PROJECT_BINARY_DIR}/archives"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
@@ -373,6 +375,7 @@ class Trainer:
             options.minimum_delta = real(early[0].min_delta, "min_delta")
             options.keep_last = not early[0].restore_best_weights
         try:
+            listeners.watch_for_ctrl_c()
             self._lib.carousel_trainer_fit(
                 self._handle,
                 ctypes.byref(data.struct),
@@ -482,6 +485,7 @@ class _Listeners:
         self.stopped = False
         self.shown_epochs = shown_epochs
         self.bar: Any = None
+        self.former_handler: Any = None
 
     def _listener(self, given: Any) -> Callback:
         if not isinstance(given, Callback) and not callable(given):
@@ -491,7 +495,7 @@ class _Listeners:
         return listener
 
     def hear(self, pointer: Any, _context: Any) -> int:
-        """The C callback. No exception may leave it: Ctrl-C stops, others are raised after."""
+        """The C callback. No exception may leave it; it is raised when the fit has returned."""
         try:
             now = self._event(pointer.contents)
             self._show(now)
@@ -499,8 +503,6 @@ class _Listeners:
                 answer = one.on_epoch(now) if now.is_end else one.on_batch(now)
                 if answer is False:
                     self.stopped = True
-        except KeyboardInterrupt:
-            self.stopped = True
         except BaseException as problem:
             self.problem = problem
         return 1 if self.stopped or self.problem is not None else 0
@@ -536,7 +538,18 @@ class _Listeners:
             self.bar.update(now.epoch * now.batch_count + now.batch - self.bar.n)
         self.bar.set_postfix({name: f"{value:.4g}" for name, value in now.values.items()})
 
+    def watch_for_ctrl_c(self) -> None:
+        """Ctrl-C stops after the present batch, instead of raising anywhere within a callback."""
+
+        def stop(_number: int, _frame: Any) -> None:
+            self.stopped = True
+
+        if threading.current_thread() is threading.main_thread():
+            self.former_handler = signal.signal(signal.SIGINT, stop)
+
     def close(self) -> None:
+        if self.former_handler is not None:
+            signal.signal(signal.SIGINT, self.former_handler)
         if self.bar is not None:
             self.bar.close()
 

@@ -1302,7 +1302,8 @@ typedef struct carousel_fit_options {
     int32_t early_stopping;
     int64_t patience;
     double minimum_delta;
-    /* Early stopping leaves the last weights, not the best. */
+    /* Early stopping leaves the last weights. If not, a call that is not stopped by the callback ends
+     * with those of the best epoch. */
     int32_t keep_last;
     int32_t reserved;
     /* Share of the rows, the last ones, to validate with instead of to train on. */
@@ -1330,6 +1331,7 @@ typedef struct carousel_trainer_info {
     double base_learning_rate;
     /* The epoch that early stopping holds for the best; -1: none. */
     int64_t best_epoch;
+    /* Not 0: carousel_trainer_fit has nothing more to do. */
     int32_t is_stopped_early;
     int32_t reserved;
     /* Bytes that the trainer holds whatever the batch. */

@@ -259,6 +259,19 @@ def test_probabilities_at_the_clip() -> None:
     assert not trainer.gradients().any()
 
 
+def test_masked_targets_may_be_anything() -> None:
+    net = forecaster(return_sequences=True)
+    x, _ = sequences(3, 4)
+    y = np.array([[0, 1, 1, 0], [1, 1, -1, -1], [-1, -1, -1, -1]])
+    trainer = Trainer(
+        net, "sparse_categorical_crossentropy", from_logits=True, class_weights=[1, 3]
+    )
+    lengths = np.array([4, 2, 0])
+    assert math.isfinite(trainer.step(x, y, lengths=lengths).loss)
+    with pytest.raises(carousel.Error, match="row 1, step 2: -1"):
+        trainer.step(x, y, lengths=np.array([4, 3, 0]))
+
+
 def test_metrics() -> None:
     rng = np.random.default_rng(1)
     net = carousel.Network([layers.Dense(4, name="d")], input_size=3, dtype="float64")
@@ -672,6 +685,23 @@ def test_early_stopping_restores_the_best_weights() -> None:
     assert weights(net) == snapshots[best]
 
 
+def test_the_best_weights_remain_when_the_epochs_end_first() -> None:
+    net = forecaster()
+    x, y = sequences(16)
+    trainer, best = Trainer(net, learning_rate=0.03), []
+
+    def look(event: Any) -> bool:
+        if event.is_end_of_epoch:
+            best.append((event.validation_loss, weights(net)))
+        return False
+
+    trainer.fit(
+        x, y, Data(x, y + 0.3), look, epochs=60, batch_size=4, early_stopping=1, patience=1000
+    )
+    assert weights(net) == min(best)[1]
+    assert weights(net) != best[-1][1]
+
+
 def test_frozen_layers_do_not_move() -> None:
     net = forecaster()
     x, y = sequences()
@@ -716,6 +746,19 @@ def test_stateful_networks_go_on_where_they_were() -> None:
     trainer.step(x[:, :4], y)
     net_loss = trainer.step(x[:, 4:], y).loss
     assert net_loss == pytest.approx(np.mean((whole(x) - y) ** 2), rel=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"segment": 16}, {"truncate": (16, 32)}])
+def test_stateful_networks_in_segments_go_on_where_they_were(options: dict[str, Any]) -> None:
+    x, y = sequences(6, 80, per_step=True)
+    rates = {"optimizer": "sgd", "learning_rate": -1}
+    net = forecaster(stateful=True, return_sequences=True)
+    trainer, whole = Trainer(net, **options, **rates), Trainer(net.copy(), **rates)
+    for part in (slice(0, 48), slice(48, 80)):
+        a, b = trainer.step(x[:, part], y[:, part]), whole.step(x[:, part], y[:, part])
+        assert a.loss == pytest.approx(b.loss, rel=1e-12)
+        if "segment" in options:
+            assert trainer.gradients().tobytes() == whole.gradients().tobytes()
 
 
 def test_learned_initial_states_learn() -> None:

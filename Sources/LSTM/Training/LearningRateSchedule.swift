@@ -73,7 +73,7 @@ struct Plateau: Equatable, Sendable {
 
   /// Whether the value is better than the best by more than `delta`; counts the epoch.
   mutating func improves(_ value: Double, by delta: Double) -> Bool {
-    if value < best - delta || (best == .infinity && value.isFinite) {
+    if value < best - delta {
       best = value
       wait = 0
       return true

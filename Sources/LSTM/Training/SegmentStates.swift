@@ -37,9 +37,9 @@ final class SegmentStates<S: Scalar> {
     }
   }
 
-  func storeInitial(_ execution: Execution<S>, at boundary: Int) {
+  func setFinal(_ execution: Execution<S>, from boundary: Int) {
     for (index, slot) in execution.states.enumerated() {
-      boundaries[boundary][index].update(from: slot.initial, count: sizes[index])
+      slot.final.update(from: boundaries[boundary][index], count: sizes[index])
     }
   }
 

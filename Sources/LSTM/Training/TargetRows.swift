@@ -26,7 +26,7 @@ final class TargetRows<S: Scalar> {
   }
 
   /// Copies the batch's targets and weights in.
-  func load(_ batch: TrainingBatch, classWeights: [Double]) throws(EngineError) {
+  func load(_ batch: TrainingBatch) throws(EngineError) {
     let target = batch.data.targets[index]
     let isLastPart = batch.isLastPart
     wantsLastStep = target.time == 1 && signal.hasTime && !(signal.time == 1 && batch.steps == nil)
@@ -39,11 +39,10 @@ final class TargetRows<S: Scalar> {
     } else {
       batch.view(target).read(into: values, stride: width)
     }
-    try loadWeights(batch)
-    try applyClasses(classWeights)
+    loadWeights(batch)
   }
 
-  private func loadWeights(_ batch: TrainingBatch) throws(EngineError) {
+  private func loadWeights(_ batch: TrainingBatch) {
     guard let sampleWeights = batch.data.sampleWeights else {
       weights.update(repeating: 1, count: signal.rows)
       return
@@ -56,10 +55,11 @@ final class TargetRows<S: Scalar> {
     }
   }
 
-  /// Checks class numbers and multiplies the weights by those of the classes.
+  /// Checks class numbers and multiplies the weights by those of the classes, where the loss counts:
+  /// at masked positions there may be anything.
   private func applyClasses(_ classWeights: [Double]) throws(EngineError) {
     guard loss.hasClassTargets || !classWeights.isEmpty else { return }
-    for row in 0..<signal.rows {
+    for row in 0..<signal.rows where counts[row] != 0 {
       let number = classNumber(row)
       if loss.hasClassTargets {
         guard number >= 0, number < S(signal.width), number == number.rounded() else {
@@ -89,10 +89,11 @@ final class TargetRows<S: Scalar> {
     return S(best)
   }
 
-  /// Marks the positions whose loss counts, after a forward pass: those that are not masked.
+  /// Marks the positions whose loss counts, after a forward pass: those that are not masked. Once
+  /// after each `load`.
   ///
   /// - Returns: their number.
-  func findPositions() -> Int {
+  func findPositions(classWeights: [Double]) throws(EngineError) -> Int {
     counts.update(repeating: 0, count: signal.rows)
     guard !isBeforeLastStep else { return 0 }
     var total = 0
@@ -105,6 +106,7 @@ final class TargetRows<S: Scalar> {
         if wantsLastStep { break }
       }
     }
+    try applyClasses(classWeights)
     return total
   }
 

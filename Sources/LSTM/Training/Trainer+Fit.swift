@@ -1,7 +1,8 @@
 /// The loop over epochs and batches.
 extension Trainer {
   /// Trains until `options.epochs` epochs are finished, early stopping ends it, or `progress` returns
-  /// false. What a call leaves unfinished (also in the middle of an epoch, also after a checkpoint)
+  /// false. Early stopping that restores the best weights does so at the end, whatever ended it but the
+  /// callback. What a call leaves unfinished (also in the middle of an epoch, also after a checkpoint)
   /// the next call with the same data and options finishes, as if it had never stopped.
   ///
   /// - Parameters:
@@ -15,6 +16,9 @@ extension Trainer {
   ) throws(EngineError) -> Bool {
     try fit.check()
     try data.check(for: network, losses: options.losses)
+    var fit = fit
+    // Sums with it must not overflow.
+    fit.batchSize = min(fit.batchSize, data.count)
     let held = validation == nil ? Int(Double(data.count) * fit.validationSplit) : 0
     let rows = data.count - held
     guard rows > 0, progress.row <= rows else {
@@ -26,6 +30,7 @@ extension Trainer {
     for row in 0..<data.count { order.pointer[row] = row }
     let heldRows = UnsafeBufferPointer(rebasing: order.elements[rows...])
 
+    let firstEpoch = progress.epoch
     while progress.epoch < fit.epochs && !progress.isStopped {
       shuffle(order.pointer, rows, fit.shuffles)
       let goesOn = try epoch(
@@ -40,6 +45,7 @@ extension Trainer {
       let event = try endEpoch(rows: rows, batchSize: fit.batchSize, result, fit)
       if let report, !report(event) { return false }
     }
+    if progress.epoch > firstEpoch, fit.earlyStopping?.restoresBest == true { restoreBest() }
     return true
   }
 
@@ -138,7 +144,11 @@ extension Trainer {
     }
     guard progress.stopping.wait > max(stopping.patience - 1, 0) else { return }
     progress.isStopped = true
-    guard let bestWeights, stopping.restoresBest else { return }
+  }
+
+  /// The weights of the best epoch, if there is one.
+  private func restoreBest() {
+    guard let bestWeights else { return }
     network.values.pointer.update(from: bestWeights.pointer, count: bestWeights.count)
     network.parametersChanged()
   }
@@ -155,7 +165,7 @@ extension Trainer {
       throw EngineError(.invalidArgument, "batch size must be at least 1, got \(batchSize)")
     }
     return try withAllRows(data) { (batch) throws(EngineError) in
-      try evaluate(data, rows: batch.rows, batchSize: batchSize)
+      try evaluate(data, rows: batch.rows, batchSize: min(batchSize, data.count))
     }
   }
 
@@ -177,11 +187,11 @@ extension Trainer {
           times: batch.times, mode: mode, gradients: nil)
       }
       guard let run else { continue }
-      try run.load(batch, classWeights: options.classWeights)
+      try run.load(batch)
       run.execution.resetStates()
       run.execution.forward()
       var tally = newTally()
-      run.countPositions(into: &tally)
+      try run.countPositions(into: &tally)
       run.evaluate(into: &tally, metrics: options.metrics)
       lossSum += tally.loss(weights: options.lossWeights) * Double(batch.rows.count)
       total.add(tally)

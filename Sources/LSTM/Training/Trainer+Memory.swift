@@ -23,7 +23,7 @@ extension Trainer {
         bytes, runByteCount(batch: rows, times: times.map { _ in last.count }, mode: mode))
     }
     let arena = Arena(.measure)
-    _ = try SegmentStates(network: network, batch: rows, count: parts.count, arena: arena)
+    _ = try SegmentStates(network: network, batch: rows, count: parts.count + 1, arena: arena)
     return try Memory.sum(bytes, arena.byteCount)
   }
 

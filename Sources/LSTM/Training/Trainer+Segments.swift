@@ -55,16 +55,30 @@ extension Trainer {
     _ batch: TrainingBatch, key: UInt64, share: Double, tally: inout Tally
   ) throws(EngineError) {
     let parts = SegmentStates<S>.parts(try check(batch), every: options.segment)
-    let states = try states(batch: batch.rows.count, boundaries: parts.count)
+    let states = try states(batch: batch.rows.count, boundaries: parts.count + 1)
     for (index, steps) in parts.enumerated() {
       let run = try forward(batch, steps, index, states, key: key)
-      run.countPositions(into: &tally)
+      try run.countPositions(into: &tally)
       run.evaluate(into: &tally, metrics: options.metrics)
       try checkLoss(tally, run)
-      if index + 1 < parts.count { states.storeFinal(run.execution, at: index + 1) }
+      states.storeFinal(run.execution, at: index + 1)
     }
     try backward(
       batch, parts[...], states, key: key, share: share, counts: tally.counts, isForwarded: true)
+    try carry(batch, parts, states)
+  }
+
+  /// Stateful networks go on with the state at the end of the sequence. Not before everything else
+  /// is done: until then the first segment may be computed again from the old one.
+  private func carry(
+    _ batch: TrainingBatch, _ parts: [Range<Int>], _ states: SegmentStates<S>
+  ) throws(EngineError) {
+    guard network.isStateful else { return }
+    var part = batch
+    part.steps = parts.last
+    let execution = try run(for: part).execution
+    states.setFinal(execution, from: parts.count)
+    try network.carryStates(of: execution)
   }
 
   /// One segment forwards, from the state at its beginning.
@@ -76,7 +90,7 @@ extension Trainer {
     part.steps = steps
     let run = try run(for: part)
     let execution = run.execution
-    try run.load(part, classWeights: options.classWeights)
+    try run.load(part)
     if steps.lowerBound == 0 {
       try network.setInitialStates(of: execution, ForwardOptions())
     } else {
@@ -104,7 +118,7 @@ extension Trainer {
       let run =
         isLast && isForwarded
         ? try self.run(for: part) : try forward(batch, parts[index], index, states, key: key)
-      if !isLast { run.countPositions(into: &ignored) }
+      if !isLast { try run.countPositions(into: &ignored) }
       let weights =
         distance < lossParts ? options.lossWeights : options.lossWeights.map { _ in 0 }
       run.evaluate(into: &ignored, metrics: [], weights: weights, counts: counts, share: share)
@@ -130,14 +144,11 @@ extension Trainer {
       let key = stepKey
       var partTally = newTally()
       let run = try forward(batch, steps, index, states, key: key)
-      run.countPositions(into: &partTally)
+      try run.countPositions(into: &partTally)
       // Metrics and loss of the part, before its update.
       run.evaluate(into: &partTally, metrics: options.metrics)
       try checkLoss(partTally, run)
       states.storeFinal(run.execution, at: index + 1)
-      if index + 1 == parts.count, network.isStateful {
-        try network.carryStates(of: run.execution)
-      }
       tally.add(partTally)
       guard partTally.positions > 0 else { continue }
       run.execution.updateStatistics()
@@ -148,8 +159,9 @@ extension Trainer {
       penalties = update.penalty
       norm = update.gradientNorm
     }
+    try carry(batch, parts, states)
     return StepResult(
-      step: progress.step, loss: tally.loss(weights: options.lossWeights) + penalties,
+      step: max(progress.step - 1, 0), loss: tally.loss(weights: options.lossWeights) + penalties,
       gradientNorm: norm, metrics: means(tally), tally: tally)
   }
 }

@@ -131,12 +131,13 @@ public final class Trainer<S: Scalar> {
   ) throws(EngineError) {
     let run = try run(for: batch)
     let execution = run.execution
-    try run.load(batch, classWeights: options.classWeights)
+    try run.load(batch)
     try network.setInitialStates(of: execution, ForwardOptions())
     execution.context.isTraining = true
     execution.context.randomKey = key
+    execution.context.firstStep = 0
     execution.forward()
-    run.countPositions(into: &tally)
+    try run.countPositions(into: &tally)
     run.evaluate(
       into: &tally, metrics: options.metrics, weights: options.lossWeights, counts: tally.counts,
       share: share)

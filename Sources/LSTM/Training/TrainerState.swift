@@ -63,6 +63,10 @@ public struct TrainerState {
     guard let value = integers[name] else {
       throw EngineError(.format, "the checkpoint lacks '\(name)'")
     }
+    // Far from where counting on would overflow.
+    guard value >= -1, value < 1 << 52 else {
+      throw EngineError(.format, "checkpoint: '\(name)' is \(value)")
+    }
     return Int(value)
   }
 
@@ -178,7 +182,10 @@ extension Trainer {
     try fill("metric_sums", &tally.metricSums)
     var counts = tally.counts.map(Double.init)
     try fill("counts", &counts)
-    tally.counts = counts.map { Int(exactly: $0.rounded()) ?? 0 }
+    guard counts.allSatisfy({ $0 >= 0 && $0 < 0x1p52 }) else {
+      throw EngineError(.format, "checkpoint: a count of positions is not a count: \(counts)")
+    }
+    tally.counts = counts.map { Int($0) }
     var progress = TrainingProgress(tally: tally)
     progress.step = try state.integer("step")
     progress.epoch = try state.integer("epoch")

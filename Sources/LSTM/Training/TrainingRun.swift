@@ -2,6 +2,7 @@
 final class TrainingRun<S: Scalar> {
   let execution: Execution<S>
   let targets: [TargetRows<S>]
+  private let classWeights: [Double]
 
   init(
     network: Network<S>, weights: WeightSnapshot<S>, options: TrainingOptions, batch: Int,
@@ -16,6 +17,7 @@ final class TrainingRun<S: Scalar> {
         try TargetRows(index, loss: loss, signal: execution.output(index), arena: arena))
     }
     self.targets = targets
+    classWeights = options.classWeights
     execution.context.threads = options.threads
   }
 
@@ -23,12 +25,12 @@ final class TrainingRun<S: Scalar> {
     execution.batch == batch.rows.count && execution.times == batch.times && execution.mode == mode
   }
 
-  func load(_ batch: TrainingBatch, classWeights: [Double]) throws(EngineError) {
+  func load(_ batch: TrainingBatch) throws(EngineError) {
     for (index, view) in batch.data.inputs.enumerated() {
       try execution.setInput(index, batch.view(view))
     }
     setMask(batch)
-    for target in targets { try target.load(batch, classWeights: classWeights) }
+    for target in targets { try target.load(batch) }
   }
 
   private func setMask(_ batch: TrainingBatch) {
@@ -52,8 +54,10 @@ final class TrainingRun<S: Scalar> {
   }
 
   /// Counts the positions that the loss is over, after a forward pass.
-  func countPositions(into tally: inout Tally) {
-    for target in targets { tally.counts[target.index] += target.findPositions() }
+  func countPositions(into tally: inout Tally) throws(EngineError) {
+    for target in targets {
+      tally.counts[target.index] += try target.findPositions(classWeights: classWeights)
+    }
   }
 
   /// Adds the losses to `tally` and sets the outputs' gradients: of the mean loss of each output over

@@ -1,5 +1,5 @@
-"""The trainer: optimisers against PyTorch's, gradients against differences, and runs that are stopped,
-killed, cut in time and done with several threads against runs that are not."""
+"""The trainer: optimisers against PyTorch's, gradients against differences, and runs that are
+stopped, killed, cut in time and done with several threads against runs that are not."""
 
 from __future__ import annotations
 
@@ -726,7 +726,7 @@ def test_what_is_not_finite_is_found_and_not_kept() -> None:
     bad[3, 2, 1] = np.nan
     with pytest.raises(carousel.Error, match=r"step 1: .*input.*row 3, step 2"):
         trainer.step(bad, y)
-    with pytest.raises(carousel.Error, match="step 1: .*targets"):
+    with pytest.raises(carousel.Error, match=r"step 1: .*targets"):
         trainer.step(x, np.full_like(y, np.inf))
     with pytest.raises(carousel.Error, match="step 1: the gradient of 'lstm/kernel'"):
         trainer.step(x, 1e38 * np.ones_like(y), sample_weight=np.full(20, 1e3))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import (
-    CFUNCTYPE,
-    POINTER,
-    Structure,
     byref,
     c_char_p,
     c_double,
@@ -14,7 +11,6 @@ from ctypes import (
     c_int32,
     c_int64,
     c_size_t,
-    c_uint64,
     c_void_p,
 )
 from typing import Any, Callable
@@ -35,147 +31,6 @@ LOSSES = (
 METRICS = ("accuracy", "mae", "mse")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 SCHEDULES = ("constant", "step", "exponential", "cosine", "plateau")
-
-
-class Loss(Structure):
-    _fields_ = [
-        ("kind", c_int),
-        ("from_logits", c_int32),
-        ("delta", c_double),
-        ("weight", c_double),
-    ]
-
-
-class Optimizer(Structure):
-    _fields_ = [
-        ("kind", c_int),
-        ("nesterov", c_int32),
-        ("centered", c_int32),
-        ("reserved", c_int32),
-        ("learning_rate", c_double),
-        ("momentum", c_double),
-        ("rho", c_double),
-        ("beta_1", c_double),
-        ("beta_2", c_double),
-        ("epsilon", c_double),
-        ("weight_decay", c_double),
-    ]
-
-
-class Schedule(Structure):
-    _fields_ = [
-        ("kind", c_int),
-        ("counts_epochs", c_int32),
-        ("warmup", c_int64),
-        ("interval", c_int64),
-        ("factor", c_double),
-        ("minimum", c_double),
-        ("patience", c_int64),
-        ("cooldown", c_int64),
-        ("minimum_delta", c_double),
-    ]
-
-
-class TrainerOptions(c.Options):
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("losses", POINTER(Loss)),
-        ("loss_count", c_size_t),
-        ("metrics", POINTER(c_int)),
-        ("metric_count", c_size_t),
-        ("optimizer", Optimizer),
-        ("schedule", Schedule),
-        ("clip_norm", c_double),
-        ("clip_value", c_double),
-        ("l1", c_double),
-        ("l2", c_double),
-        ("class_weights", POINTER(c_double)),
-        ("class_weight_count", c_size_t),
-        ("seed", c_uint64),
-        ("threads", c_int32),
-        ("reserved", c_int32),
-        ("micro_batch", c_int64),
-        ("segment", c_int64),
-        ("truncate_every", c_int64),
-        ("truncate_through", c_int64),
-    ]
-
-
-class TrainingData(c.Options):
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("inputs", POINTER(c.Array)),
-        ("input_count", c_size_t),
-        ("targets", POINTER(c.Array)),
-        ("target_count", c_size_t),
-        ("lengths", c_void_p),
-        ("mask", c_void_p),
-        ("sample_weights", POINTER(c.Array)),
-    ]
-
-
-class StepResult(c.Options):
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("step", c_int64),
-        ("loss", c_double),
-        ("gradient_norm", c_double),
-        ("metrics", c_double * 8),
-    ]
-
-
-class FitEvent(Structure):
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("epoch", c_int64),
-        ("batch", c_int64),
-        ("batch_count", c_int64),
-        ("step", c_int64),
-        ("is_end_of_epoch", c_int32),
-        ("has_validation", c_int32),
-        ("loss", c_double),
-        ("metrics", c_double * 8),
-        ("validation_loss", c_double),
-        ("validation_metrics", c_double * 8),
-        ("gradient_norm", c_double),
-        ("learning_rate", c_double),
-    ]
-
-
-Callback = CFUNCTYPE(c_int32, POINTER(FitEvent), c_void_p)
-
-
-class FitOptions(c.Options):
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("epochs", c_int64),
-        ("batch_size", c_int64),
-        ("no_shuffle", c_int32),
-        ("early_stopping", c_int32),
-        ("patience", c_int64),
-        ("minimum_delta", c_double),
-        ("keep_last", c_int32),
-        ("reserved", c_int32),
-        ("validation_split", c_double),
-        ("callback", Callback),
-        ("context", c_void_p),
-    ]
-
-
-class TrainerInfo(c.Options):
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("step", c_int64),
-        ("epoch", c_int64),
-        ("row", c_int64),
-        ("learning_rate", c_double),
-        ("base_learning_rate", c_double),
-        ("best_epoch", c_int64),
-        ("is_stopped_early", c_int32),
-        ("reserved", c_int32),
-        ("held_size", c_size_t),
-        ("history_count", c_size_t),
-    ]
 
 
 def _call(name: str, *arguments: Any) -> None:
@@ -200,7 +55,7 @@ class Data:
     ) -> None:
         self.inputs = [np.asarray(one) for one in (x if isinstance(x, list) else [x])]
         self.targets = [np.asarray(one) for one in (y if isinstance(y, list) else [y])]
-        self.struct = TrainingData()
+        self.struct = c.TrainingData()
         self.struct.inputs, self.struct.input_count = self._describe(self.inputs)
         self.struct.targets, self.struct.target_count = self._describe(self.targets)
         if lengths is not None:
@@ -243,17 +98,17 @@ class Trainer:
         **optimizer_options: Any,
     ) -> None:
         self.net = net
-        options = TrainerOptions()
+        options = c.TrainerOptions()
         names = loss if isinstance(loss, list) else [loss]
-        losses = [Loss(LOSSES.index(name), int(from_logits), delta, 0) for name in names]
-        options.losses, options.loss_count = (Loss * len(losses))(*losses), len(losses)
+        losses = [c.Loss(LOSSES.index(name), int(from_logits), delta, 0) for name in names]
+        options.losses, options.loss_count = (c.Loss * len(losses))(*losses), len(losses)
         self.metrics = metrics
         options.metrics = (c_int * len(metrics))(*[METRICS.index(name) for name in metrics])
         options.metric_count = len(metrics)
-        options.optimizer = Optimizer(OPTIMIZERS.index(optimizer), **optimizer_options)
+        options.optimizer = c.Optimizer(OPTIMIZERS.index(optimizer), **optimizer_options)
         if schedule is not None:
             values = dict(schedule)
-            options.schedule = Schedule(SCHEDULES.index(values.pop("kind")), **values)
+            options.schedule = c.Schedule(SCHEDULES.index(values.pop("kind")), **values)
         if class_weights is not None:
             options.class_weights = (c_double * len(class_weights))(*class_weights)
             options.class_weight_count = len(class_weights)
@@ -270,15 +125,15 @@ class Trainer:
         if getattr(self, "handle", None):
             c.library()._cdll.carousel_trainer_free(self.handle)
 
-    def step(self, x: Any, y: Any, **data: Any) -> StepResult:
-        result, held = StepResult(), Data(x, y, **data)
+    def step(self, x: Any, y: Any, **data: Any) -> c.StepResult:
+        result, held = c.StepResult(), Data(x, y, **data)
         _call("carousel_trainer_step", self.handle, byref(held.struct), byref(result))
         return result
 
     def compute_gradients(
         self, x: Any, y: Any, accumulate: bool = False, **data: Any
-    ) -> StepResult:
-        result, held = StepResult(), Data(x, y, **data)
+    ) -> c.StepResult:
+        result, held = c.StepResult(), Data(x, y, **data)
         _call(
             "carousel_trainer_compute_gradients",
             self.handle,
@@ -300,8 +155,8 @@ class Trainer:
         _call("carousel_trainer_apply_gradients", self.handle, byref(norm))
         return norm.value
 
-    def evaluate(self, x: Any, y: Any, batch_size: int = 32, **data: Any) -> StepResult:
-        result, held = StepResult(), Data(x, y, **data)
+    def evaluate(self, x: Any, y: Any, batch_size: int = 32, **data: Any) -> c.StepResult:
+        result, held = c.StepResult(), Data(x, y, **data)
         _call(
             "carousel_trainer_evaluate",
             self.handle,
@@ -316,14 +171,14 @@ class Trainer:
         x: Any,
         y: Any,
         validation: Data | None = None,
-        callback: Callable[[FitEvent], bool] | None = None,
+        callback: Callable[[c.FitEvent], bool] | None = None,
         data: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         """``callback`` returns whether to stop."""
-        held, fit = Data(x, y, **(data or {})), FitOptions(**options)
+        held, fit = Data(x, y, **(data or {})), c.FitOptions(**options)
         if callback is not None:
-            fit.callback = Callback(lambda event, _: int(bool(callback(event.contents))))
+            fit.callback = c.FitCallback(lambda event, _: int(bool(callback(event.contents))))
         _call(
             "carousel_trainer_fit",
             self.handle,
@@ -333,8 +188,8 @@ class Trainer:
         )
 
     @property
-    def info(self) -> TrainerInfo:
-        info = TrainerInfo()
+    def info(self) -> c.TrainerInfo:
+        info = c.TrainerInfo()
         _call("carousel_trainer_get_info", self.handle, byref(info))
         return info
 

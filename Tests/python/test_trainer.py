@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from carousel import layers
 from conftest import FIXTURES, HERE
+from networks import inputs_for, random_network
 from training_library import Data, Trainer
 
 ORACLES = sorted((FIXTURES / "optim").glob("*.h5"))
@@ -528,6 +529,22 @@ def test_segments_change_no_bit(dtype: str, options: dict[str, float]) -> None:
                 assert a.loss == b.loss
                 assert one.gradients().tobytes() == two.gradients().tobytes()
             assert weights(plain) == weights(cut)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_neither_segments_nor_threads_change_a_bit_of_random_networks(seed: int) -> None:
+    net, rng = random_network(seed, streams=True, dtype="float32" if seed % 3 else "float64")
+    batch, time = int(rng.integers(1, 20)), int(rng.integers(17, 80))
+    x = inputs_for(net, rng, batch, time)
+    y = rng.normal(size=net(x).shape)
+    data = {"lengths": rng.integers(0, time + 1, batch)} if seed % 2 else {}
+    segment = int(rng.choice([16, 32, 48]))
+    results = set()
+    for options in ({}, {"segment": segment}, {"segment": segment, "threads": 2}, {"threads": 2}):
+        trainer = Trainer(net.copy(), seed=1, **{"threads": 1, **options})
+        loss = trainer.compute_gradients(x, y, **data).loss
+        results.add((loss, trainer.gradients().tobytes()))
+    assert len(results) == 1
 
 
 def test_segments_change_no_bit_of_the_last_output() -> None:

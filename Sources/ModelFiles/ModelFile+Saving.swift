@@ -55,8 +55,21 @@ extension ModelFile {
         try HDF5FileWriter.write(to: path) { (root) throws(EngineError) in
           try writer.writeLegacyWeights(root)
         }
-      default:
-        throw EngineError(.unsupported, "layout '\(options.format.rawValue)' is not written")
+      case .torch, .chainer, .onnx, .tf1:
+        let (prefix, compression) = (options.prefix, options.compression)
+        try HDF5FileWriter.write(to: path) { (root) throws(EngineError) in
+          switch options.format {
+          case .torch:
+            try TorchFormat.write(contents, to: root, prefix: prefix, compression: compression)
+          case .chainer:
+            try ChainerFormat.write(contents, to: root, prefix: prefix, compression: compression)
+          case .tf1:
+            try TensorFlow1Format.write(
+              contents, to: root, prefix: prefix, compression: compression)
+          default:
+            try ONNXFormat.write(contents, to: root, compression: compression)
+          }
+        }
       }
     } catch {
       throw error.within("'\(path)'")

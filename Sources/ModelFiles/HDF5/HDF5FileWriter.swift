@@ -61,7 +61,7 @@ extension HDF5FileWriter {
 
 /// How a dataset is stored.
 struct HDF5Storage {
-  enum Number { case float32, float64 }
+  enum Number { case float32, float64, int64 }
 
   var number = Number.float32
   /// Level of gzip, 1 to 9; 0 stores plainly.
@@ -135,7 +135,12 @@ final class HDF5GroupWriter {
         ? functions.createSpace(0)
         : functions.createSimpleSpace(Int32(extents.count), extents, nil),
       closedBy: functions.closeSpace, orFailWith: "no dataspace for '\(full)'")
-    let type = storage.number == .float32 ? library.float32 : library.float64
+    let type: hid_t
+    switch storage.number {
+    case .float32: type = library.float32
+    case .float64: type = library.float64
+    case .int64: type = library.int64
+    }
     let id = functions.createDataset(handle.id, name, type, space.id, 0, properties.id, 0)
     guard id >= 0 else { throw library.failure("'\(full)' cannot be created", code: .io) }
     let dataset = HDF5Handle(id: id, close: functions.closeDataset)

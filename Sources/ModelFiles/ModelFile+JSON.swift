@@ -13,6 +13,11 @@ extension ModelFile {
     return JSONValue.object(object).text()
   }
 
+  /// A network's architecture as the text of Keras's `model.to_json()`.
+  public static func kerasJSON(_ network: AnyNetwork) throws(EngineError) -> String {
+    try kerasJSON(network.description)
+  }
+
   /// An architecture from the text of Keras's `model.to_json()`, or from that of our own files.
   public static func description(
     fromJSON text: String, limits: FileLimits = FileLimits()

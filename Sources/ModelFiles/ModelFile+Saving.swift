@@ -8,6 +8,8 @@ extension ModelFile {
     /// Before the names of layers, in layouts that have names only (`encoder.`); nil: the layers' names.
     public var prefix: String?
     public var allowsNonFinite = false
+    /// States to keep beside the network, in the layouts `carousel` and `keras-h5`.
+    public var states: [SavedState] = []
 
     public init() {}
   }
@@ -28,16 +30,24 @@ extension ModelFile {
     }
     do throws(EngineError) {
       if !options.allowsNonFinite { try contents.checkFinite() }
+      guard options.states.isEmpty || [.carousel, .kerasH5].contains(options.format) else {
+        throw EngineError(
+          .unsupported,
+          "layout '\(options.format.rawValue)' has no place for states; 'carousel' and "
+            + "'keras-h5' have")
+      }
       switch options.format {
       case .carousel:
-        try HDF5FileWriter.write(to: path, isSealed: true) { (root) throws(EngineError) in
+        try HDF5FileWriter.write(to: path) { (root) throws(EngineError) in
           try CarouselFormat.write(contents, to: root, compression: options.compression)
+          for state in options.states { try state.write(below: root) }
         }
       case .kerasH5:
         let writer = try KerasWriter(
           contents, purpose: .model, namesModules: false, compression: options.compression)
         try HDF5FileWriter.write(to: path) { (root) throws(EngineError) in
           try writer.writeWholeModel(root)
+          for state in options.states { try state.write(below: root) }
         }
       case .keras:
         let writer = try KerasWriter(

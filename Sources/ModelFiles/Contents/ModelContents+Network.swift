@@ -40,7 +40,7 @@ extension ModelContents {
       guard let array = weights[parameter.name] else {
         throw EngineError(.format, "the file has no weights for '\(parameter.name)'")
       }
-      guard array.shape == parameter.shape else {
+      guard array.shape == parameter.shape || parameter.accepts(array) else {
         throw EngineError(
           .shape,
           "'\(parameter.name)' has shape \(describe(array.shape)) in the file, "
@@ -77,5 +77,13 @@ extension ModelContents {
         "'\(key)' has the value \(found.value) at position \(found.index); "
           + "weights that are NaN or infinite are refused unless asked for")
     }
+  }
+}
+
+extension Parameter {
+  /// Slopes of a PReLU may come with or without the axis over which they are shared.
+  fileprivate func accepts(_ array: WeightArray) -> Bool {
+    name.hasSuffix("/alpha") && array.count == count
+      && array.shape.filter { $0 != 1 } == shape.filter { $0 != 1 }
   }
 }

@@ -37,7 +37,7 @@ final class HDF5FileWriter {
   ///
   /// - Parameter isSealed: puts a ``FileSeal`` behind it.
   static func write(
-    to path: String, isSealed: Bool = false, _ body: (HDF5GroupWriter) throws(EngineError) -> Void
+    to path: String, isSealed: Bool = true, _ body: (HDF5GroupWriter) throws(EngineError) -> Void
   ) throws(EngineError) {
     try HDF5Library.session { (library) throws(EngineError) in
       try AtomicFile.replace(path) { (temporary) throws(EngineError) in

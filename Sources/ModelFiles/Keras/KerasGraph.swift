@@ -97,7 +97,10 @@ struct KerasGraph {
   private mutating func placeLayers(
     of model: KerasModel, _ prefix: String, _ outputs: inout [Int?]
   ) throws(EngineError) {
-    var waiting = model.layers.indices.filter { outputs[$0] == nil }
+    for position in model.layers.indices { try checkMask(of: position, in: model) }
+    var waiting = model.layers.indices.filter {
+      outputs[$0] == nil && !model.layers[$0].isMaskOperation
+    }
     while !waiting.isEmpty {
       var stillWaiting: [Int] = []
       for position in waiting {
@@ -119,6 +122,35 @@ struct KerasGraph {
     }
   }
 
+  /// The engine passes masks on from the layer that makes them. A mask that the file spells out must be that of
+  /// an Embedding or a Masking which the layer's own input came through.
+  private func checkMask(of position: Int, in model: KerasModel) throws(EngineError) {
+    guard position < model.masks.count, var operation = model.masks[position] else { return }
+    if case .maskOperation(nil) = model.layers[operation].content,
+      let inner = model.inputs[operation].first
+    {
+      operation = inner
+    }
+    guard case .maskOperation(let value?) = model.layers[operation].content,
+      let source = model.inputs[operation].first
+    else {
+      throw EngineError(
+        .unsupported, "\(model.layers[operation].displayName): this mask is not supported")
+    }
+    var pending = model.inputs[position]
+    var seen: Set<Int> = []
+    while let candidate = pending.popLast() {
+      guard seen.insert(candidate).inserted else { continue }
+      let layer = model.layers[candidate]
+      if model.inputs[candidate] == [source], layer.makesMask(differingFrom: value) { return }
+      pending += model.inputs[candidate]
+    }
+    throw EngineError(
+      .unsupported,
+      "\(model.layers[position].displayName) gets a mask that does not come with its input; "
+        + "that is not supported")
+  }
+
   // MARK: - Layers
 
   private mutating func add(
@@ -132,6 +164,8 @@ struct KerasGraph {
       return place(
         .input(InputDescription(shape: shape, batch: batch)), layer, prefix + layer.name, from: [],
         rank: isIds ? 2 : extents.count + 1)
+    case .maskOperation:
+      throw EngineError(.unsupported, "\(layer.displayName) is used as a layer")
     case .model(let model):
       let outputs = try add(model, inputs: sources, prefix: "\(prefix)\(model.name).")
       guard outputs.count == 1 else {
@@ -287,6 +321,20 @@ extension SignalShape {
 extension KerasLayer {
   var isInput: Bool {
     if case .input = content { true } else { false }
+  }
+
+  /// The layer, or the first one of a nested model, masks what equals `value`.
+  func makesMask(differingFrom value: Double) -> Bool {
+    switch content {
+    case .nodes(let kinds):
+      switch kinds.first?.kind {
+      case .embedding(_, _, let masksZero): masksZero && value == 0
+      case .masking(let own): own == value
+      default: false
+      }
+    case .model(let model): model.firstPlainLayer?.makesMask(differingFrom: value) ?? false
+    default: false
+    }
   }
 
   var isEmbedding: Bool {

@@ -25,8 +25,8 @@ struct KerasJSONWriter {
     self.namesModules = namesModules
     var used: Set<String> = []
     names = description.nodes.map { node in
-      // Keras 3 does not allow slashes.
-      let plain = String(node.layer.name.map { $0 == "/" ? "_" : $0 })
+      // Keras 3 does not allow slashes, on PyTorch no dots either.
+      let plain = String(node.layer.name.map { $0 == "/" || $0 == "." ? "_" : $0 })
       var name = plain
       var count = 1
       while !used.insert(name).inserted {
@@ -58,7 +58,9 @@ struct KerasJSONWriter {
       config["input_layers"] = .array(description.inputs.map { .array(reference($0)) })
       config["output_layers"] = .array(description.outputs.map { .array(reference($0)) })
     }
-    var model = wrapped(description.isChain ? "Sequential" : "Functional", config)
+    // The class behind functional models has no public name, but Model knows how to make one.
+    let graphClass = namesModules ? "Model" : "Functional"
+    var model = wrapped(description.isChain ? "Sequential" : graphClass, config)
     if namesModules { model["module"] = "keras" }
     return .object(model)
   }

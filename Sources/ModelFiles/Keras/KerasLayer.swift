@@ -9,6 +9,9 @@ final class KerasLayer {
     case nodes([(suffix: String, kind: LayerKind)])
     /// A nested model, which is flattened.
     case model(KerasModel)
+    /// An operation that computes a mask in a functional model of Keras 3: `NotEqual` to a value, or
+    /// (nil) `Any` over the features of that. The engine passes masks on by itself.
+    case maskOperation(differsFrom: Double?)
   }
 
   let name: String
@@ -50,6 +53,8 @@ final class KerasModel {
   var layers: [KerasLayer] = []
   /// Inputs of each layer, as positions in `layers`; several calls of a layer are refused.
   var inputs: [[Int]] = []
+  /// For each layer the operation whose result it gets as its mask.
+  var masks: [Int?] = []
   var inputLayers: [Int] = []
   var outputLayers: [Int] = []
   /// A Sequential: each layer feeds the next; the shape of the input may be missing.

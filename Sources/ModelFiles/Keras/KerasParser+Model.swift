@@ -65,7 +65,9 @@ extension KerasParser {
       model.layers.append(layer)
     }
     for (position, json) in list.enumerated() {
-      model.inputs.append(try inboundLayers(json, model.layers[position], positions, model))
+      let layer = model.layers[position]
+      model.inputs.append(try inboundLayers(json, layer, positions, model))
+      model.masks.append(try maskSource(json, layer, positions, model))
     }
     model.inputLayers = try references(options["input_layers"], positions, model, "input_layers")
     model.outputLayers = try references(options["output_layers"], positions, model, "output_layers")
@@ -86,8 +88,17 @@ extension KerasParser {
     var references: [JSONValue] = []
     if let object = call.objectValue {
       // Keras 3: {"args": […], "kwargs": {…}}, tensors inside.
-      for argument in object["args"]?.arrayValue ?? [] { references += tensors(in: argument) }
-      for member in object["kwargs"]?.objectValue?.members ?? [] {
+      for argument in object["args"]?.arrayValue ?? [] {
+        let found = tensors(in: argument)
+        // x * 2: an operation with the name of a layer.
+        guard !found.isEmpty || argument.isNull || layer.isMaskOperation else {
+          throw EngineError(
+            .unsupported,
+            "\(layer.displayName) is called with \(argument.kindName); that is not supported")
+        }
+        references += found
+      }
+      for member in object["kwargs"]?.objectValue?.members ?? [] where member.key != "mask" {
         guard tensors(in: member.value).isEmpty else {
           throw EngineError(
             .unsupported,
@@ -102,8 +113,18 @@ extension KerasParser {
     for reference in references {
       inputs.append(try source(of: reference, layer.displayName, positions, model))
     }
-    if case .nodes(let nodes) = layer.content, inputs.count > 1 {
-      guard case .merge = nodes.first?.kind else {
+    for input in inputs where model.layers[input].isMaskOperation && !layer.isMaskOperation {
+      throw EngineError(
+        .unsupported,
+        "\(model.layers[input].displayName): operations on tensors outside of layers "
+          + "are not supported")
+    }
+    if case .nodes(let nodes) = layer.content {
+      let isMerge = if case .merge = nodes.first?.kind { true } else { false }
+      guard inputs.count > 1 || !isMerge else {
+        throw EngineError(.unsupported, "\(layer.displayName) has one input only")
+      }
+      guard inputs.count <= 1 || isMerge else {
         throw EngineError(
           .unsupported,
           "\(layer.displayName) has \(inputs.count) inputs (initial states?); that is not supported"
@@ -111,6 +132,23 @@ extension KerasParser {
       }
     }
     return inputs
+  }
+
+  /// The operation whose result a layer gets as `mask=`.
+  private func maskSource(
+    _ json: JSONValue, _ layer: KerasLayer, _ positions: [String: Int], _ model: KerasModel
+  ) throws(EngineError) -> Int? {
+    let call = json.objectValue?["inbound_nodes"]?.arrayValue?.first?.objectValue
+    guard let argument = call?["kwargs"]?.objectValue?["mask"] else { return nil }
+    guard let reference = tensors(in: argument).first else { return nil }
+    let position = try source(reference, positions, model)
+    guard tensors(in: argument).count == 1, model.layers[position].isMaskOperation else {
+      throw EngineError(
+        .unsupported,
+        "\(layer.displayName) gets its mask from \(model.layers[position].displayName); "
+          + "that is not supported")
+    }
+    return position
   }
 
   /// `keras_history` of every tensor in an argument of a call.
@@ -185,4 +223,10 @@ extension KerasParser {
 
 extension KerasModel {
   var outputCount: Int { outputLayers.count }
+}
+
+extension KerasLayer {
+  var isMaskOperation: Bool {
+    if case .maskOperation = content { true } else { false }
+  }
 }

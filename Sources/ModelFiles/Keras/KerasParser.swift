@@ -24,8 +24,11 @@ struct KerasParser {
     let config = KerasConfig(
       className: className, object: options, version: version,
       fallbackName: object["name"]?.stringValue ?? className)
-    // Operations on tensors (x + y) have the names of layers, but live in keras.src.ops.
-    if let module = object["module"]?.stringValue, module.contains(".ops.") {
+    if let operation = try maskOperation(config, object) { return operation }
+    // Operations on tensors (x + y) live in keras.src.ops; some are the same as the layers of their names.
+    if let module = object["module"]?.stringValue, module.contains(".ops."),
+      !["Add", "Subtract", "Multiply", "Maximum", "Minimum"].contains(className)
+    {
       throw config.refuse("operations on tensors outside of layers are not supported")
     }
     try checkPrecision(config)
@@ -33,6 +36,30 @@ struct KerasParser {
     let layer = try make(config, isTrainable: isTrainable, depth: depth)
     try config.finish()
     return layer
+  }
+
+  /// Keras 3 writes the computation of masks into functional models.
+  private func maskOperation(
+    _ config: KerasConfig, _ object: JSONObject
+  ) throws(EngineError) -> KerasLayer? {
+    var value: Double?
+    switch config.className {
+    case "NotEqual":
+      let call = object["inbound_nodes"]?.arrayValue?.first?.objectValue
+      let arguments = call?["args"]?.arrayValue ?? []
+      guard arguments.count == 2, let number = arguments[1].doubleValue else {
+        throw config.refuse("operations on tensors outside of layers are not supported")
+      }
+      value = number
+    case "Any":
+      guard config.axes == [-1], try !config.flag("keepdims", default: false) else {
+        throw config.refuse("operations on tensors outside of layers are not supported")
+      }
+    default: return nil
+    }
+    return KerasLayer(
+      name: config.layerName, className: config.className, isTrainable: true,
+      content: .maskOperation(differsFrom: value))
   }
 
   static let modelClasses: Set<String> = ["Sequential", "Functional", "Model"]
@@ -139,8 +166,8 @@ struct KerasParser {
           let path = "\(storePath)/layers/\(paths.name(for: inner))"
           try wrap(inner, suffix: "\(suffix).\(inner.name)", storePath: path)
         }
-      case .input:
-        throw config.malformed("it wraps an input")
+      case .input, .maskOperation:
+        throw config.malformed("it wraps \(layer.displayName)")
       }
     }
     try wrap(inner, suffix: "", storePath: "layer")

@@ -57,6 +57,13 @@ struct KerasStoreNames {
   }
 }
 
+extension KerasModel {
+  /// What Keras's `model.layers` holds: no inputs in a Sequential, and no operations.
+  var storedLayers: [KerasLayer] {
+    layers.filter { !(isSequential && $0.isInput) && !$0.isMaskOperation }
+  }
+}
+
 extension KerasLayer {
   var hasWeights: Bool {
     if case .model(let model) = content { return model.layers.contains { $0.hasWeights } }

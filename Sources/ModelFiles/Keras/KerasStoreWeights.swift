@@ -64,7 +64,7 @@ struct KerasStoreWeights {
     let container = try group.group(style.groupName)
     var names = KerasStoreNames(style: style)
     var known: Set<String> = []
-    for layer in model.layers where !(model.isSequential && layer.isInput) {
+    for layer in model.storedLayers {
       let name = names.name(for: layer)
       known.insert(name)
       if case .model(let inner) = layer.content {

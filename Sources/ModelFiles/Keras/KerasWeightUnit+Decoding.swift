@@ -60,13 +60,8 @@ extension KerasWeightUnit {
     _ array: WeightArray, to role: Role, source: String, backend: String
   ) throws(EngineError) -> WeightArray {
     var array = array
-    if role.name == "alpha" {
-      // (1, features) if shared over time, else (features) or (time, features).
-      if array.shape.count == 2, array.shape[0] == 1, let features = array.shape.last {
-        return try array.reshaped([features])
-      }
-      return array
-    }
+    // (features), (1, features) if shared over time, or (time, features): as the engine has it.
+    if role.name == "alpha" { return array }
     if role.name == "kernel", role.shape.count == 3 {
       // Keras 1: (width, 1, inputs, filters).
       if array.shape.count == 4, array.shape[1] == 1 {

@@ -66,7 +66,7 @@ struct KerasWriter {
   }
 
   func writeLegacyWeights(_ group: HDF5GroupWriter) throws(EngineError) {
-    let layers = model.layers.filter { !($0.isInput && model.isSequential) }
+    let layers = model.storedLayers
     try group.attributes.set("layer_names", layers.map(\.name))
     try group.attributes.set("backend", "tensorflow")
     try group.attributes.set("keras_version", versionText)
@@ -99,7 +99,7 @@ struct KerasWriter {
   func writeStore(_ root: HDF5GroupWriter) throws(EngineError) {
     let container = try root.group(KerasStoreNames.Style.layers.groupName)
     var names = KerasStoreNames(style: .layers)
-    for layer in model.layers where !(layer.isInput && model.isSequential) {
+    for layer in model.storedLayers {
       let group = try container.group(names.name(for: layer))
       // tf.keras needs the empty groups of objects without variables.
       try group.group("vars").attributes.set("name", layer.name)
@@ -137,7 +137,9 @@ struct KerasWriter {
   func writeArchive(to path: String) throws(EngineError) {
     try AtomicFile.replace(path) { (temporary) throws(EngineError) in
       let weights = temporary + ".weights"
-      try HDF5FileWriter.write(to: weights) { (root) throws(EngineError) in try writeStore(root) }
+      try HDF5FileWriter.write(to: weights, isSealed: false) { (root) throws(EngineError) in
+        try writeStore(root)
+      }
       defer { AtomicFile.remove(weights) }
       let bytes = try AtomicFile.contents(of: weights)
       let metadata: JSONValue = [

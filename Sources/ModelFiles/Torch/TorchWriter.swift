@@ -96,11 +96,11 @@ extension TorchFormat {
       try put("weight", own("gamma"))
       try put("bias", own("beta"))
     case .prelu:
-      guard let alpha = own("alpha"), alpha.shape.count == 1 else {
+      guard let alpha = own("alpha"), alpha.shape.dropLast().allSatisfy({ $0 == 1 }) else {
         throw EngineError(
           .unsupported, "\(layer.displayName) has a slope per step, which PyTorch does not know")
       }
-      try put("weight", alpha)
+      try put("weight", try alpha.reshaped([alpha.count]))
     default: break
     }
   }

@@ -36,7 +36,10 @@ final class HDF5Dataset {
       functions.datasetType(handle.id), closedBy: functions.closeType,
       orFailWith: "dataset '\(path)' has no type")
     let attributes = HDF5Attributes(file: file, owner: handle, path: path)
-    isBrainFloat = try attributes.text("dtype") == "bfloat16" && functions.typeSize(type.id) == 2
+    // NumPy has no bfloat16: h5py stores it as opaque values of two bytes.
+    let isOpaque = functions.typeClass(type.id) == 5
+    let isMarked = try attributes.text("dtype") == "bfloat16"
+    isBrainFloat = (isOpaque || isMarked) && functions.typeSize(type.id) == 2
     typeName = HDF5Dataset.typeName(of: type, functions: functions, isBrainFloat: isBrainFloat)
   }
 

@@ -1,0 +1,202 @@
+"""Models of the real Keras 3 load here, and what is saved here loads there, with equal numbers.
+
+Runs where Keras is installed (on PyTorch, JAX or TensorFlow); ``scripts/test`` installs it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Callable
+
+import carousel
+import numpy as np
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+keras = pytest.importorskip("keras")
+layers = keras.layers
+
+RNG = np.random.default_rng(0)
+SERIES = RNG.normal(size=(2, 6, 3)).astype("f4")
+IDS = RNG.integers(1, 9, size=(2, 6))
+IDS[0, 4:] = 0
+PADDED = SERIES.copy()
+PADDED[1, 3:] = 2.0
+
+
+def chain(*parts: Any, shape: tuple[int, ...] = (6, 3)) -> Any:
+    return keras.Sequential([keras.Input(shape), *parts])
+
+
+def branches() -> Any:
+    given = keras.Input((6, 3))
+    one = layers.LSTM(4, return_sequences=True)(given)
+    two = layers.LSTM(4, return_sequences=True, go_backwards=True)(given)
+    merged = layers.Concatenate()([layers.Add()([one, two]), given])
+    return keras.Model(given, [layers.Dense(2)(merged), layers.GlobalAveragePooling1D()(merged)])
+
+
+def residual() -> Any:
+    inner_input = keras.Input((6, 4))
+    recurrent = layers.LSTM(4, return_sequences=True)(inner_input)
+    inner = keras.Model(inner_input, layers.Dense(4, activation="relu")(recurrent), name="block")
+    given = keras.Input((6, 3))
+    hidden = layers.Dense(4)(given)
+    return keras.Model(given, layers.LSTM(2)(layers.add([hidden, inner(hidden)])))
+
+
+def masked_ids() -> Any:
+    given = keras.Input((6,))
+    hidden = layers.Dropout(0.1)(layers.Embedding(9, 4, mask_zero=True)(given))
+    hidden = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(hidden)
+    return keras.Model(given, layers.Dense(2)(layers.LSTM(3)(hidden)))
+
+
+def masked_series() -> Any:
+    given = keras.Input((6, 3))
+    masked = layers.Masking(2.0)(given)
+    return keras.Model(given, layers.GRU(3)(layers.LSTM(4, return_sequences=True)(masked)))
+
+
+def nested() -> Any:
+    inner = chain(
+        layers.BatchNormalization(),
+        layers.LSTM(4, return_sequences=True),
+        layers.BatchNormalization(),
+    )
+    return chain(inner, layers.LSTM(2))
+
+
+def frozen() -> Any:
+    model = chain(layers.BatchNormalization(), layers.LSTM(4, name="my lstm é"))
+    model.layers[1].trainable = False
+    return model
+
+
+def own_backward_layer() -> Any:
+    forward = layers.LSTM(4, return_sequences=True)
+    backward = layers.LSTM(4, return_sequences=True, go_backwards=True, activation="relu")
+    return chain(layers.Bidirectional(forward, backward_layer=backward), layers.Dense(2))
+
+
+def stacked_cells() -> Any:
+    cells = [layers.LSTMCell(4), layers.GRUCell(5), layers.SimpleRNNCell(3)]
+    return chain(layers.RNN(cells, return_sequences=True), layers.Dense(2))
+
+
+def distributed_model() -> Any:
+    inner = chain(layers.Dense(5, activation="relu"), layers.Dense(2), shape=(4,))
+    return chain(layers.LSTM(4, return_sequences=True), layers.TimeDistributed(inner))
+
+
+def zoo() -> Any:
+    return chain(
+        layers.Conv1D(6, 3, padding="causal", dilation_rate=2, activation="relu"),
+        layers.ZeroPadding1D(1),
+        layers.AveragePooling1D(2),
+        layers.UpSampling1D(2),
+        layers.PReLU(shared_axes=[1]),
+        layers.SpatialDropout1D(0.2),
+        layers.ReLU(max_value=3, negative_slope=0.1, threshold=0.2),
+        layers.BatchNormalization(scale=False),
+        layers.LayerNormalization(center=False),
+        layers.Reshape((-1, 3)),
+        layers.LSTM(4),
+        layers.ELU(alpha=0.5),
+        layers.Dense(2, activation="gelu"),
+    )
+
+
+MODELS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
+    "branches": (branches, SERIES),
+    "residual": (residual, SERIES),
+    "masked ids": (masked_ids, IDS),
+    "masked series": (masked_series, PADDED),
+    "nested": (nested, SERIES),
+    "frozen": (frozen, SERIES),
+    "own backward layer": (own_backward_layer, SERIES),
+    "stacked cells": (stacked_cells, SERIES),
+    "model in TimeDistributed": (distributed_model, SERIES),
+    "zoo": (zoo, SERIES),
+}
+
+
+def outputs(value: Any) -> list[np.ndarray]:
+    return [np.asarray(part) for part in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def agree(one: Any, other: Any) -> None:
+    pairs = list(zip(outputs(one), outputs(other)))
+    assert pairs
+    for first, second in pairs:
+        assert first.shape == second.shape
+        assert np.abs(first - second).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_both_ways(name: str, tmp_path: Path) -> None:
+    make, x = MODELS[name]
+    model = make()
+    for weight in model.weights:
+        value = RNG.normal(size=weight.shape) * 0.4
+        weight.assign((np.abs(value) + 0.3 if "variance" in weight.path else value).astype("f4"))
+    expected = model.predict(x, verbose=0)
+
+    for name in ["m.h5", "m.keras"]:
+        model.save(str(tmp_path / name))
+        agree(carousel.load(str(tmp_path / name))(x), expected)
+    model.save_weights(str(tmp_path / "m.weights.h5"))
+    net = carousel.load(str(tmp_path / "m.weights.h5"), config=model.to_json())
+    agree(net(x), expected)
+
+    for layout, name in [("keras-h5", "o.h5"), ("keras", "o.keras")]:
+        net.save(str(tmp_path / name), format=layout)
+        copy = keras.models.load_model(str(tmp_path / name), compile=False)
+        agree(copy.predict(x, verbose=0), expected)
+    copy = keras.models.model_from_json(net.to_json())
+    net.save(str(tmp_path / "o.weights.h5"), format="keras-weights")
+    copy.load_weights(str(tmp_path / "o.weights.h5"))
+    agree(copy.predict(x, verbose=0), expected)
+    copy.compile(optimizer="adam", loss="mse")
+    if len(outputs(expected)) == 1:
+        copy.fit(x, expected, epochs=1, verbose=0)
+
+
+def shared() -> Any:
+    given = keras.Input((6, 3))
+    layer = layers.Dense(3)
+    return keras.Model(given, layer(layers.Dense(3)(layer(given))))
+
+
+def initial_state() -> Any:
+    given = keras.Input((6, 3))
+    _, h, c = layers.LSTM(4, return_state=True)(given)
+    return keras.Model(given, layers.LSTM(4)(layers.Dense(4)(given), initial_state=[h, c]))
+
+
+def scaled() -> Any:
+    given = keras.Input((6, 3))
+    return keras.Model(given, layers.LSTM(2)(given * 2.0))
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "shared layer": (shared, "dense"),
+    "initial state": (initial_state, "initial_state"),
+    "arithmetic with a constant": (scaled, "multiply"),
+    "Lambda": (lambda: chain(layers.Lambda(lambda x: x * 2), layers.LSTM(2)), "Lambda"),
+    "custom activation": (
+        lambda: chain(layers.LSTM(2, activation=lambda x: x)),
+        "activation|lambda",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("file", ["m.h5", "m.keras"])
+def test_what_is_not_understood_is_named(name: str, file: str, tmp_path: Path) -> None:
+    make, message = REFUSED[name]
+    path = tmp_path / file
+    make().save(str(path))
+    with pytest.raises(carousel.Error, match=message):
+        carousel.load(str(path))

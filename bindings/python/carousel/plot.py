@@ -193,7 +193,7 @@ def block(
         ax: where to draw; a new figure otherwise.
     """
     values = block_values(trace, t, layer, unit, batch)
-    figure, ax = _canvas(ax, 15.0, 9.2)
+    figure, ax = _canvas(ax, 15.0, 9.6)
     _BlockDrawing(ax, values).draw()
     return figure
 
@@ -202,11 +202,11 @@ class _BlockDrawing:
     """Draws a block. Coordinates: main line at y = 6; see the constants for the columns."""
 
     BUS_X, BUS_H = 0.6, 1.2
-    NET, SQUASH, WRITE, SUM, CELL, OUT, READ, END = 5.4, 7.3, 9.3, 11.6, 14.4, 16.6, 18.6, 21.2
-    FORGET_NET, FORGET_SQUASH = 7.4, 9.3
-    OUTPUT_NET, OUTPUT_SQUASH = 14.4, 16.4
+    NET, SQUASH, WRITE, SUM, CELL, OUT, READ, END = 5.4, 7.5, 9.7, 12.1, 15.1, 17.3, 19.6, 22.2
+    FORGET_NET, FORGET_SQUASH = 7.6, 9.7
+    OUTPUT_NET, OUTPUT_SQUASH = 15.1, 17.2
     MAIN, INPUT, OUTPUT, LOOP, FORGET = 6.0, 8.6, 11.6, 3.5, 0.9
-    RADIUS, SMALL = 0.36, 0.26
+    RADIUS, SMALL = 0.42, 0.29
 
     def __init__(self, ax: Axes, block: Block) -> None:
         self.ax, self.block = ax, block
@@ -239,7 +239,7 @@ class _BlockDrawing:
         self.ax.add_patch(
             Circle((x, y), radius, facecolor="white", edgecolor=FORWARD, linewidth=1.3, zorder=4)
         )
-        size = 12 if small else 13
+        size = 10 if "mathrm" in text else 13 if small else 15
         self.ax.text(x, y, text, ha="center", va="center_baseline", fontsize=size, zorder=5)
 
     def box(self, x: float, y: float, text: str) -> None:
@@ -257,7 +257,7 @@ class _BlockDrawing:
                 zorder=4,
             )
         )
-        self.ax.text(x, y, text, ha="center", va="center", fontsize=10, zorder=5)
+        self.ax.text(x, y, text, ha="center", va="center", fontsize=11, zorder=5)
 
     def dot(self, x: float, y: float) -> None:
         self.ax.plot([x], [y], "o", color=FORWARD, markersize=4, zorder=3)
@@ -273,7 +273,7 @@ class _BlockDrawing:
         above = (x - gap, y) if upright else (x, y + gap)
         below = (x + gap, y) if upright else (x, y - gap)
         text = f"{name} = {_number(line.forward)}" if name else _number(line.forward)
-        common: dict[str, Any] = {"ha": "center", "fontsize": 8, "zorder": 6, **turned}
+        common: dict[str, Any] = {"ha": "center", "fontsize": 9, "zorder": 6, **turned}
         self.ax.text(*above, text, va="bottom", color=FORWARD, **common)
         if line.backward is not None:
             text = _number(line.backward)
@@ -283,7 +283,7 @@ class _BlockDrawing:
 
     def draw(self) -> None:
         block, ax = self.block, self.ax
-        ax.set_xlim(-0.4, 22.4)
+        ax.set_xlim(-0.6, 22.6)
         ax.set_ylim(-1.5, 13.6)
         ax.set_aspect("equal")
         ax.axis("off")
@@ -306,16 +306,17 @@ class _BlockDrawing:
     def _buses(self) -> None:
         """x(t) and h(t-1), which every summing point reads."""
         rows = self._rows()
-        for x, offset, name in (
-            (self.BUS_X, 0.45, r"$x(t)$"),
-            (self.BUS_H, -0.45, r"$h(t{-}1)$"),
+        for x, offset, name, side in (
+            (self.BUS_X, 0.45, r"$x(t)$", "right"),
+            (self.BUS_H, -0.45, r"$h(t{-}1)$", "left"),
         ):
             top, bottom = max(rows) + offset, min(rows) + offset
             if top > bottom:
                 self.line((x, bottom), (x, top), arrow=False)
             y = min(rows) - 1.1
             self.line((x, y), (x, max(bottom, y)), arrow=False)
-            self.ax.text(x, y - 0.1, name, ha="center", va="top", fontsize=11)
+            shift = 0.12 if side == "right" else -0.12
+            self.ax.text(x + shift, y - 0.1, name, ha=side, va="top", fontsize=13)
 
     def _net(self, gate: str, x: float, y: float) -> None:
         """The summing point of a gate, and the lines that run into it."""
@@ -330,7 +331,7 @@ class _BlockDrawing:
         if bias is not None:
             self.line((x - 0.9, y), (x - radius, y))
             self.ax.text(
-                x - 1.0, y, rf"$b$ = {_number(bias.forward)}", ha="right", va="center", fontsize=8
+                x - 1.0, y, rf"$b$ = {_number(bias.forward)}", ha="right", va="center", fontsize=9
             )
         self.node(x, y, r"$\Sigma$", small=True)
 
@@ -361,7 +362,7 @@ class _BlockDrawing:
         self.node(self.SUM, y, "$+$", small=True)
         self.line((self.SUM + self.SMALL, y), (self.CELL - self.RADIUS, y))
         self.node(self.CELL, y, "$c$")
-        self.label((self.SUM + self.CELL) / 2 - 0.45, y, r"$c(t)$", block["state"])
+        self.label(self.SUM + 1.1, y, r"$c(t)$", block["state"])
         self.line((self.CELL + self.RADIUS, y), (self.OUT - self.RADIUS, y))
         self.node(self.OUT, y, _symbol(block.output_activation, r"\psi"))
         self.label((self.OUT + self.READ) / 2 + 0.03, y, r"$\psi$", block["squashed"])
@@ -379,7 +380,7 @@ class _BlockDrawing:
         self.line((self.CELL, self.MAIN - self.RADIUS), (self.CELL, y + 0.3))
         self.box(self.CELL, y, r"$t{-}1$")
         gated = "forget" in block
-        self.label((self.SUM + self.CELL) / 2 - 0.1, y, r"$c(t{-}1)$", block["before"])
+        self.label(self.SUM + 1.1, y, r"$c(t{-}1)$", block["before"])
         if gated:
             self.line((self.CELL - 0.42, y), (self.SUM + self.SMALL, y))
             self.line((self.SUM, y + self.SMALL), (self.SUM, self.MAIN - self.SMALL))
@@ -403,7 +404,7 @@ class _BlockDrawing:
             self.label(x + 0.42, self.LOOP - 0.02, "$f$", block["forget"])
         peephole = block.lines.get("input.p")
         if peephole is not None:
-            top, x = y + 1.35, self.SUM + 1.75
+            top, x = y + 1.35, self.SUM + 2.05
             self.line(
                 (x, self.LOOP), (x, top), (self.NET, top), (self.NET, y + self.SMALL), dashed=True
             )
@@ -418,7 +419,7 @@ class _BlockDrawing:
         self._gate("forget", self.FORGET_NET, self.FORGET_SQUASH, y, self.SUM, "$f$")
         peephole = block.lines.get("forget.p")
         if peephole is not None:
-            bottom, x = y - 1.35, self.SUM + 1.75
+            bottom, x = y - 1.35, self.SUM + 2.05
             net = self.FORGET_NET
             self.line(
                 (x, self.LOOP), (x, bottom), (net, bottom), (net, y - self.SMALL), dashed=True

@@ -227,7 +227,7 @@ def trace(
     parameters = {name: values.copy() for name, values in network.parameters().items()}
     layers = {}
     for key, layer, direction in _directions(network):
-        options = settings.get(layer, {})
+        options = settings.get((layer, direction), {})
         walks_back = direction == 1 or bool(options.get("go_backwards"))
         one = LayerTrace(key, "simple_rnn", options=options, walks_back=walks_back)
         for name, field in _FIELDS.items():
@@ -259,25 +259,48 @@ def _set_initial_states(tape: _Tape, layers: dict[str, LayerTrace]) -> None:
             one.initial_cell = next(arrays_of)
 
 
-def _settings(network: Network) -> dict[str, dict[str, Any]]:
-    """The arguments of every layer by name, from the JSON of the architecture."""
-    found: dict[str, dict[str, Any]] = {}
+_LSTM_DEFAULTS = {
+    "input_gate": True,
+    "forget_gate": True,
+    "output_gate": True,
+    "coupled_gates": False,
+    "activation": "tanh",
+    "recurrent_activation": "sigmoid",
+    "go_backwards": False,
+}
+
+
+def _settings(network: Network) -> dict[tuple[str, int], dict[str, Any]]:
+    """The arguments of every recurrent layer by name and direction, from the architecture's JSON:
+    Keras's, or Carousel's own where Keras lacks the words."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def keep(name: str, direction: int, options: dict[str, Any]) -> None:
+        options = {**_LSTM_DEFAULTS, **options}
+        for part in ("activation", "recurrent_activation", "output_activation"):
+            if isinstance(options.get(part), dict):  # one with constants of its own
+                options[part] = next((v for v in options[part].values() if isinstance(v, str)), "")
+        options.setdefault("output_activation", options["activation"])  # one and the same in Keras
+        found[name, direction] = options
 
     def visit(node: Any) -> None:
-        if isinstance(node, dict):
-            config = node.get("config")
-            if "class_name" in node and isinstance(config, dict):
-                inner = config.get("layer")
-                if isinstance(inner, dict) and "name" in config:
-                    found[config["name"]] = dict(inner.get("config", {}))
-                    return
-                if "name" in config:
-                    found[config["name"]] = config
-            for value in node.values():
-                visit(value)
-        elif isinstance(node, list):
+        if isinstance(node, list):
             for value in node:
                 visit(value)
+        if not isinstance(node, dict):
+            return
+        if "class" in node:
+            for direction, part in ((0, "recurrent"), (0, "forward"), (1, "backward")):
+                if isinstance(node.get(part), dict):
+                    walk = node[part]
+                    keep(node["name"], direction, {**walk, **walk["cell"]})
+        config = node.get("config")
+        if "class_name" in node and isinstance(config, dict) and "name" in config:
+            inner = config.get("layer", {}).get("config", config)
+            for direction in (0, 1):
+                keep(config["name"], direction, inner)
+        for value in node.values():
+            visit(value)
 
     visit(json.loads(network.to_json()))
     return found

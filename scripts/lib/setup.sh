@@ -129,14 +129,20 @@ need_torch() {
     "$1/bin/python" -m pip install --quiet --disable-pip-version-check torch
 }
 
-# The library as it ships: build/libcarousel.so.
+# The library as it ships: build/libcarousel.so. When the rules of the build change the folder is
+# made anew: what other rules left in it would be linked, too.
 build_library() {
-  [ -f build/CMakeCache.txt ] ||
+  local rules
+  rules=$(cat CMakeLists.txt CMakePresets.json cmake/* | cksum)
+  if [ "$(cat build/carousel-stamp 2> /dev/null)" != "$rules" ]; then
+    rm -rf build
     cmake --preset release > build.log 2>&1 || {
-    cat build.log >&2
+      cat build.log >&2
+      rm -f build.log
+      return 1
+    }
     rm -f build.log
-    return 1
-  }
-  rm -f build.log
+    printf '%s\n' "$rules" > build/carousel-stamp
+  fi
   cmake --build build "$@"
 }

@@ -87,6 +87,28 @@ def test_training_entirely_from_c_solves_the_adding_problem(built, tmp_path):
     assert file.exists()
 
 
+def test_our_own_forecaster_is_trained_from_python_and_runs_from_c(built, tmp_path):
+    file = tmp_path / "own.h5"
+    python = run(sys.executable, PYTHON_EXAMPLES / "train_forecaster.py", file)
+    assert python.returncode == 0, python.stdout + python.stderr
+    (error,) = (w for w in python.stdout.splitlines() if w.startswith("RMSE"))
+    c = run(built("forecast"), file, check=True).stdout
+    assert f"forecast {error.split(': ')[1].split(',')[0]}, persistence 30.43" in c
+
+
+@pytest.mark.skipif(not pathlib.Path("/usr/share/common-licenses").is_dir(), reason="not Debian")
+def test_text_is_learned_from_python_and_written_from_c(built, tmp_path):
+    file = tmp_path / "characters.h5"
+    # One epoch is too few to beat the trigrams, which is what its exit status says.
+    done = run(sys.executable, PYTHON_EXAMPLES / "train_characters.py", file, "--epochs", 1)
+    assert "bits per unseen character" in done.stdout, done.stderr
+    texts = [
+        run(built("generate"), file, "You may", 60, 0.7, s, check=True).stdout for s in (1, 1, 2)
+    ]
+    assert len(texts[0]) == len("You may") + 60 + 1
+    assert texts[0] == texts[1] != texts[2]
+
+
 @pytest.mark.parametrize("name", ["forecast", "stream", "generate"])
 def test_c_examples_say_what_is_wrong(built, name, tmp_path):
     """No model, no HDF5 file, and a model of other shapes: a message and a failure, no crash."""

@@ -541,6 +541,15 @@ carousel_status carousel_stream_snapshot(
 carousel_status carousel_stream_restore(
     carousel_stream *stream, const void *state, size_t size);
 
+/* Writes the stream's network and state to one file, which is replaced in one step: every reader of
+ * networks finds the network in it. `options` as for carousel_network_save ("carousel", "keras-h5"). */
+carousel_status carousel_stream_save(
+    const carousel_stream *stream, const char *path, const carousel_save_options *options);
+
+/* The state that carousel_stream_save wrote, into a stream of the same network and batch: it goes on
+ * bit for bit, in whatever process. */
+carousel_status carousel_stream_load(carousel_stream *stream, const char *path);
+
 /* Takes over the network's present parameters; the state stays. Allocates. */
 carousel_status carousel_stream_update_weights(carousel_stream *stream);
 

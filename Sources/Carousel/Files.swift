@@ -41,6 +41,19 @@ public func carousel_network_save(
   }
 }
 
+@_cdecl("carousel_inspect") @implementation
+public func carousel_inspect(
+  _ path: UnsafePointer<CChar>?, _ options: UnsafePointer<carousel_load_options>?,
+  _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int, _ length: UnsafeMutablePointer<Int>?
+) -> carousel_status {
+  entry { () throws(EngineError) in
+    let path = try Argument.path(path)
+    let options = try Versioned.read(options, "options").loadOptions()
+    let output = try TextOutput(buffer, capacity, length)
+    try output.write(ModelFile.inspect(path, options: options))
+  }
+}
+
 extension Argument {
   static func path(_ pointer: UnsafePointer<CChar>?) throws(EngineError) -> String {
     let path = try text(pointer, "path", limit: longestPath)
@@ -105,7 +118,7 @@ extension carousel_weights_options {
 }
 
 extension carousel_save_options {
-  fileprivate func saveOptions() throws(EngineError) -> ModelFile.SaveOptions {
+  func saveOptions() throws(EngineError) -> ModelFile.SaveOptions {
     var result = ModelFile.SaveOptions()
     if let format = try Argument.format(format) { result.format = format }
     guard compression >= 0, compression <= 9 else {

@@ -296,7 +296,7 @@ static void check_library(void) {
 }
 
 static void check_files(const char *folder) {
-    static char path[1024], none[1024];
+    static char path[1024], none[1024], text_buffer[1 << 16];
     static carousel_load_options load;
     static carousel_weights_options weights;
     static carousel_save_options save;
@@ -315,6 +315,10 @@ static void check_files(const char *folder) {
     free_made = free_network;
     ROW(carousel_network_load, good_path, OPTIONAL_WITH_POINTERS(load), pointer(&made));
     ROW(carousel_network_load_weights, a_network, good_path, OPTIONAL_WITH_POINTERS(weights));
+    ROW(carousel_inspect, good_path, OPTIONAL_WITH_POINTERS(load), any(P(text_buffer)),
+        any(sizeof text_buffer), any(0));
+    ROW(carousel_stream_save, a_stream, good_path, OPTIONAL_WITH_POINTERS(save));
+    ROW(carousel_stream_load, a_stream, good_path);
     save.compression = 10;
     FAILS(carousel_network_save(network, path, &save), CAROUSEL_ERROR_INVALID_ARGUMENT, "is 10");
     save.compression = 0;

@@ -154,6 +154,40 @@ static void test_streams(carousel_network *network, float whole[BATCH][TIME][OUT
     carousel_stream_free(stream);
 }
 
+/* A stream goes on in another process: here, in another stream of another network handle. */
+static void test_saved_streams(carousel_network *network, float whole[BATCH][TIME][OUT]) {
+    const char *path = "test-running-stream.h5";
+    carousel_network *loaded = NULL;
+    carousel_stream *stream = NULL, *other = NULL, *wider = NULL;
+    float first[BATCH][3][IN], rest[BATCH][TIME - 3][IN];
+    float first_out[BATCH][3][OUT], rest_out[BATCH][TIME - 3][OUT];
+    int b;
+    for (b = 0; b < BATCH; b++) {
+        memcpy(first[b], x[b], sizeof first[b]);
+        memcpy(rest[b], x[b][3], sizeof rest[b]);
+    }
+    SUCCEEDS(carousel_stream_create(network, BATCH, &stream));
+    SUCCEEDS(carousel_stream_steps(stream, &first[0][0][0], 3, &first_out[0][0][0]));
+    SUCCEEDS(carousel_stream_save(stream, path, NULL));
+    SUCCEEDS(carousel_network_load(path, NULL, &loaded));
+    SUCCEEDS(carousel_stream_create(loaded, BATCH, &other));
+    SUCCEEDS(carousel_stream_load(other, path));
+    SUCCEEDS(carousel_stream_steps(other, &rest[0][0][0], TIME - 3, &rest_out[0][0][0]));
+    for (b = 0; b < BATCH; b++) {
+        CHECK(memcmp(first_out[b], whole[b], sizeof first_out[b]) == 0);
+        CHECK(memcmp(rest_out[b], whole[b][3], sizeof rest_out[b]) == 0);
+    }
+    SUCCEEDS(carousel_stream_create(loaded, BATCH + 1, &wider));
+    FAILS(carousel_stream_load(wider, path), CAROUSEL_ERROR_SHAPE, "states of the shapes");
+    SUCCEEDS(carousel_network_save(network, path, NULL));
+    FAILS(carousel_stream_load(other, path), CAROUSEL_ERROR_NOT_FOUND, "carousel_stream");
+    carousel_stream_free(stream);
+    carousel_stream_free(other);
+    carousel_stream_free(wider);
+    carousel_network_free(loaded);
+    remove(path);
+}
+
 static void test_lengths(carousel_network *network) {
     int64_t lengths[BATCH] = {TIME, 4, 0};
     uint8_t mask[BATCH][TIME];
@@ -250,6 +284,7 @@ int main(void) {
           CAROUSEL_ERROR_SHAPE, "output_count is 41, but the output has 42 values");
     test_layouts(network, whole);
     test_streams(network, whole);
+    test_saved_streams(network, whole);
     test_lengths(network);
     test_states(network, whole);
     test_empty(network);

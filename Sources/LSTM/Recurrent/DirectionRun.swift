@@ -175,11 +175,12 @@ final class DirectionRun<S: Scalar>: ParallelWork {
     }
   }
 
-  /// The output of each row's last valid step; zero if it has none, as in Keras.
+  /// The output of each row's last valid step; zero if it has none, as in Keras, or if the layer
+  /// gives zeros at masked steps and the last step is one (Keras's `zero_output_for_mask`).
   private func writeLastOutput() {
     for row in 0..<frame.batch {
       let to = output + row * outputStride
-      if hasValidStep(row) {
+      if returnsLastValid(row) {
         to.update(from: frame.states[0].final + row * outputStride, count: outputStride)
       } else {
         to.update(repeating: 0, count: outputStride)
@@ -187,9 +188,12 @@ final class DirectionRun<S: Scalar>: ParallelWork {
     }
   }
 
-  private func hasValidStep(_ row: Int) -> Bool {
+  private func returnsLastValid(_ row: Int) -> Bool {
     guard let firstValid = frame.firstValid else { return frame.steps > 0 }
-    return Int(firstValid[row]) < frame.steps
+    guard Int(firstValid[row]) < frame.steps else { return false }
+    let zeroes =
+      frame.plan.context.maskedOutput == nil && frame.description.maskedOutput == .zero
+    return !zeroes || frame.isValid(frame.steps - 1, row)
   }
 
   // MARK: Backward
@@ -265,7 +269,7 @@ final class DirectionRun<S: Scalar>: ParallelWork {
   private func addLastOutputGradient(_ gradient: StateGradients<S>) {
     guard let outputGradient else { return }
     let width = frame.description.cell.outputWidth
-    for row in 0..<frame.batch where hasValidStep(row) {
+    for row in 0..<frame.batch where returnsLastValid(row) {
       let from = outputGradient + row * outputStride
       let to = gradient.hidden + row * gradient.hiddenStride
       for j in 0..<width { to[j] += from[j] }

@@ -117,7 +117,7 @@ def _multi_hot(sets: list[set[str]]) -> Array:
 
 @dataclass(frozen=True)
 class EmbeddedReber:
-    """HS97 experiment 1: predict the next symbol; correct if the allowed ones are ranked highest."""
+    """HS97 experiment 1: predict the next symbol; correct if the allowed ones rank highest."""
 
     name: str = "embedded_reber"
     input_size: int = 7
@@ -187,7 +187,9 @@ class NoiseFree:
 
     def sample(self, rng: Rng) -> Sequence:
         ends = self.p - 1 + rng.integers(2)  # symbols p-1 and p are x and y
-        middle = rng.integers(self.p - 1, size=self.p - 1) if self.shuffled else np.arange(self.p - 1)
+        middle = (
+            rng.integers(self.p - 1, size=self.p - 1) if self.shuffled else np.arange(self.p - 1)
+        )
         symbols = np.concatenate([[ends], middle, [ends]])
         weights = np.ones(self.p, np.float32)
         if self.shuffled:

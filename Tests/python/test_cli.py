@@ -104,6 +104,18 @@ def test_run(tmp_path: Path, x: np.ndarray, capsys: Any) -> None:
     np.testing.assert_allclose(json.loads(capsys.readouterr().out)[0], wanted[:1], rtol=1e-6)
 
 
+def test_inspect(capsys: Any) -> None:
+    assert main(["inspect", str(FIXTURES / "keras3/lstm_dense.h5")]) == 0
+    text = capsys.readouterr().out
+    for word in ("keras-h5", "3.15.1", "lstm/recurrent_kernel", "(6, 24)", "278"):
+        assert word in text
+    assert max(map(len, text.splitlines())) < 160
+    assert main(["inspect", str(FIXTURES / "torch/bilstm2.h5"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["format"] == "torch"
+    assert {"name": "bias_hh_l0", "shape": [20], "dtype": "float32"} in found["arrays"]
+
+
 def test_mistakes_are_told_in_a_line(tmp_path: Path, capsys: Any) -> None:
     assert main(["verify", str(tmp_path / "nothing.h5"), "--against", ORACLE]) == 2
     assert "nothing.h5" in capsys.readouterr().err

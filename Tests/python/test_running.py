@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import carousel
@@ -362,6 +363,20 @@ def test_stream_snapshots() -> None:
     same_bits(other.steps(x[:, 4:]), wanted)
     with pytest.raises(carousel.Error):
         stream.restore(kept[:-1])
+
+
+def test_streams_go_on_from_files(tmp_path: Path) -> None:
+    net, rng = random_network(3, streams=True)
+    stream = net.stream(2)
+    x = inputs_for(net, rng, 2, 10)
+    stream.steps(x[:, :4])
+    stream.save(tmp_path / "s.h5")
+    wanted = stream.steps(x[:, 4:])
+    other = carousel.load(tmp_path / "s.h5").stream(2)
+    other.load(tmp_path / "s.h5")
+    same_bits(other.steps(x[:, 4:]), wanted)
+    with pytest.raises(carousel.Error):
+        net.stream(3).load(tmp_path / "s.h5")
 
 
 def test_stream_forms() -> None:

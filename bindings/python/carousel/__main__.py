@@ -31,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+    except BrokenPipeError:  # the reader has seen enough
+        return 0
     except (Error, OSError) as error:
         print(f"carousel: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        return 0
     return status
 
 
@@ -119,6 +119,8 @@ def _print_rows(rows: Sequence[Any]) -> None:
             print(f"  {_cell(row)}")
         return
     names = list(dict.fromkeys(name for row in rows for name in row))
+    # What is nested is for --json.
+    names = [name for name in names if not any(isinstance(row.get(name), dict) for row in rows)]
     cells = [[_cell(row.get(name, "")) for name in names] for row in rows]
     head = [name.replace("_", " ") for name in names]
     widths = [max(map(len, column)) for column in zip(head, *cells)]

@@ -521,6 +521,8 @@ _CHECKED: dict[str, tuple[Any, ...]] = {
     "carousel_stream_snapshot": (_handle, c_void_p, c_size_t),
     "carousel_stream_restore": (_handle, c_void_p, c_size_t),
     "carousel_stream_update_weights": (_handle,),
+    "carousel_stream_save": (_handle, c_char_p, POINTER(SaveOptions)),
+    "carousel_stream_load": (_handle, c_char_p),
     "carousel_builder_create": (c_char_p, _new_handle),
     "carousel_builder_read": (_handle, POINTER(c_char_p), c_size_t),
     "carousel_builder_distribute": (_handle,),

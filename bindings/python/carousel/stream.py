@@ -159,6 +159,17 @@ class Stream:
         state = bytes(state)
         self._lib.carousel_stream_restore(self._handle, state, len(state))
 
+    def save(self, path: Any, format: str = "carousel") -> None:
+        """Writes network and state to one file, where every reader of networks finds the network.
+        ``format`` is ``carousel`` or ``keras-h5``."""
+        options = c.SaveOptions(format=c.encode(format, "format"))
+        self._lib.carousel_stream_save(self._handle, c.encode_path(path), ctypes.byref(options))
+
+    def load(self, path: Any) -> None:
+        """Takes over a state that ``save`` wrote, of the same network and batch: the stream goes on
+        bit for bit, in whatever process."""
+        self._lib.carousel_stream_load(self._handle, c.encode_path(path))
+
     def update_weights(self) -> None:
         """Takes over the network's present parameters; the state stays."""
         self.network._refresh()

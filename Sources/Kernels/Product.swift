@@ -16,13 +16,19 @@ func product(_ arguments: UnsafePointer<ProductArguments>) {
       let depth = p.depth - k < depthBlock ? p.depth - k : depthBlock
       var j = 0
       while j < p.columns {
-        multiplyRows(
-          rows, p.columns - j,
-          TileOperands(
-            a: p.a + m * p.aStride + k, aRowStride: p.aStride, aDepthStride: 1,
-            b: p.b + j * p.depth + k * panelColumns, depth: depth),
-          p.c + m * p.cStride + j, p.cStride)
-        j += panelColumns
+        let operands = TileOperands(
+          a: p.a + m * p.aStride + k, aRowStride: p.aStride, aDepthStride: 1,
+          b: p.b + j * p.depth + k * panelColumns, depth: depth)
+        let c = p.c + m * p.cStride + j
+        let wholePanels = (p.columns - j) / panelColumns
+        if rows == 1 && wholePanels > 1 {
+          let panels = wholePanels < 4 ? 2 : 4
+          multiplyRow(panels: panels, operands, panelStride: p.depth * panelColumns, c)
+          j += panels * panelColumns
+        } else {
+          multiplyRows(rows, p.columns - j, operands, c, p.cStride)
+          j += panelColumns
+        }
       }
       k += depth
     }

@@ -122,25 +122,65 @@ func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride:
   }
 }
 
-/// The same where C ends within the panel: row by row through vectors that are cut to `columns`.
+/// The same where C ends within the panel: in a tile of its own, of which `columns` are kept.
 func multiplyRaggedTile(
   _ rows: Int, _ columns: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
 ) {
   let leftCount = columns < lanes ? columns : lanes
   let rightCount = columns - leftCount
-  for r in 0..<rows {
-    let row = c + r * cStride
-    var left = load(Floats(row), count: leftCount)
-    var right = load(Floats(row + leftCount), count: rightCount)
-    var a = t.a + r * t.aRowStride
-    var b = t.b
-    for _ in 0..<t.depth {
-      left = fma(splat(a[0]), load(b), left)
-      right = fma(splat(a[0]), load(b + lanes), right)
-      a += t.aDepthStride
-      b += panelColumns
+  var sums = TileSums()
+  withUnsafeMutablePointer(to: &sums) { sums in
+    let tile = aligned(sums)
+    for r in 0..<rows {
+      let row = Floats(c + r * cStride)
+      store(load(row, upTo: leftCount), tile + r * panelColumns)
+      store(load(row + leftCount, upTo: rightCount), tile + r * panelColumns + lanes)
     }
-    store(left, row, count: leftCount)
-    store(right, row + leftCount, count: rightCount)
+    multiplyTile(rows, t, tile, panelColumns)
+    for r in 0..<rows {
+      let row = c + r * cStride
+      store(load(tile + r * panelColumns), row, upTo: leftCount)
+      store(load(tile + r * panelColumns + lanes), row + leftCount, upTo: rightCount)
+    }
+  }
+}
+
+/// One row of A by two or four whole panels at once: one panel would wait for its own sums.
+/// `panelStride` is the distance of the panels.
+func multiplyRow(panels: Int, _ t: TileOperands, panelStride: Int, _ c: MutableFloats) {
+  if panels == 4 {
+    row(panels: 4, t, panelStride, c)
+  } else {
+    row(panels: 2, t, panelStride, c)
+  }
+}
+
+@inline(__always) private func row(
+  panels: Int, _ t: TileOperands, _ panelStride: Int, _ c: MutableFloats
+) {
+  @inline(__always) func sums(_ panel: Int) -> TileRow {
+    TileRow(Floats(c + (panel < panels ? panel : 0) * panelColumns))
+  }
+  var r0 = sums(0)
+  var r1 = sums(1)
+  var r2 = sums(2)
+  var r3 = sums(3)
+  var a = t.a
+  var b = t.b
+  for _ in 0..<t.depth {
+    r0.add(a[0], load(b), load(b + lanes))
+    r1.add(a[0], load(b + panelStride), load(b + panelStride + lanes))
+    if panels > 2 {
+      r2.add(a[0], load(b + 2 * panelStride), load(b + 2 * panelStride + lanes))
+      r3.add(a[0], load(b + 3 * panelStride), load(b + 3 * panelStride + lanes))
+    }
+    a += t.aDepthStride
+    b += panelColumns
+  }
+  r0.write(c)
+  r1.write(c + panelColumns)
+  if panels > 2 {
+    r2.write(c + 2 * panelColumns)
+    r3.write(c + 3 * panelColumns)
   }
 }

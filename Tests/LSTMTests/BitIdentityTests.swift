@@ -105,6 +105,24 @@ import Testing
     }
   }
 
+  @Test func threadedStepsChangeNothing() throws {
+    guard let base = GradientTests.lstmCases.first(where: { $0.name == "peepholes" }) else {
+      return
+    }
+    let probe = try RecurrentProbe<Float>(base.resized(200, 100, 2, 30))
+    let one = try Stream(probe.network, batch: 1)
+    let two = try one.copy()
+    two.threads = 2
+    for t in 0..<30 {
+      let x = Array(probe.input[t * 100..<(t + 1) * 100])
+      var expected = [Float](repeating: 0, count: 200)
+      var actual = expected
+      try one.steps(x, 1, &expected)
+      try two.steps(x, 1, &actual)
+      #expect(actual == expected, "step \(t)")
+    }
+  }
+
   private func floatView(
     _ values: UnsafeMutableBufferPointer<Float>, _ batch: Int, _ width: Int
   ) -> TensorView {

@@ -93,7 +93,12 @@ public struct TensorView {
       for b in 0..<batch {
         let from = source + offset(batch: b, time: t)
         let to = rows + (t * batch + b) * stride
-        for j in 0..<width { to[j] = S(from[j * widthStride]) }
+        if T.self == S.self && widthStride == 1 {
+          UnsafeMutableRawPointer(to).copyMemory(
+            from: from, byteCount: width * MemoryLayout<S>.stride)
+        } else {
+          for j in 0..<width { to[j] = S(from[j * widthStride]) }
+        }
       }
     }
   }
@@ -117,7 +122,12 @@ public struct TensorView {
       for b in 0..<batch {
         let from = rows + (t * batch + b) * stride
         let to = target + (b * batchStride + t * timeStride)
-        for j in 0..<width { to[j * widthStride] = T(from[j]) }
+        if T.self == S.self && widthStride == 1 {
+          UnsafeMutableRawPointer(to).copyMemory(
+            from: from, byteCount: width * MemoryLayout<S>.stride)
+        } else {
+          for j in 0..<width { to[j * widthStride] = T(from[j]) }
+        }
       }
     }
   }

@@ -17,6 +17,14 @@ public enum AnyStream: Sendable {
     }
   }
 
+  /// Upper limit for the number of threads of a step; see ``Stream/threads``.
+  public func setThreads(_ threads: Int) {
+    switch self {
+    case .float32(let stream): stream.threads = threads
+    case .float64(let stream): stream.threads = threads
+    }
+  }
+
   public var program: StreamProgram {
     switch self {
     case .float32(let stream): stream.program

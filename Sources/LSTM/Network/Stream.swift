@@ -36,6 +36,13 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
 
   deinit { program.free() }
 
+  /// Upper limit for the number of threads of a step, 1 at first. With more than one a step may lock
+  /// and wake threads; it pays from about 256 units.
+  public var threads: Int {
+    get { program.threads }
+    set { program.threads = newValue }
+  }
+
   private func assemble() {
     guard let execution = execution as? Execution<Float> else { return }
     program.assemble(execution)

@@ -15,6 +15,28 @@ public struct StreamProgram {
     var run: Unmanaged<LayerRun<Float>>?
     /// Final states go back to where the next step reads them.
     var states: (StateCopy, StateCopy) = (StateCopy(), StateCopy())
+
+    @inline(__always) mutating func perform() {
+      let kernels = kernels
+      withUnsafePointer(to: &arguments) { arguments in
+        kernels._withUnsafeGuaranteedRef { $0.lstmStep(arguments) }
+      }
+    }
+
+    /// A thread's share of the groups of units: each core keeps its part of the weights.
+    func performShare(_ part: Int, of parts: Int) {
+      var own = arguments
+      let share = ParallelKernels.share(arguments.endGroup, unit: 1, part, parts)
+      own.firstGroup = share.lowerBound
+      own.endGroup = share.upperBound
+      kernels._withUnsafeGuaranteedRef { $0.lstmStep(&own) }
+    }
+
+    /// The multiplications of a step that two threads do sooner than one, meeting included.
+    var isWorthThreads: Bool {
+      let width = arguments.inputWidth + arguments.hiddenWidth
+      return width * arguments.blocks.count * arguments.blocks.stride * arguments.rows >= 1 << 17
+    }
   }
 
   private struct StateCopy {
@@ -34,6 +56,7 @@ public struct StreamProgram {
     /// Keeps the memory alive that the operations point to.
     var execution: Execution<Float>?
     var batch = 1
+    var threads = 1
     var inputWidth = 0
     /// The input signal, if the first layer cannot read the caller's array.
     var input: UnsafeMutablePointer<Float>?
@@ -61,6 +84,13 @@ public struct StreamProgram {
 
   /// False: this network has to be stepped through its execution.
   public var isUsable: Bool { block.pointee.count > 0 }
+
+  /// Threads that a step may use. More than one gives up a promise: the pool may have to wake a
+  /// sleeping thread, which is a system call.
+  var threads: Int {
+    get { block.pointee.threads }
+    nonmutating set { block.pointee.threads = max(newValue, 1) }
+  }
 
   /// Takes over an execution of one step; leaves the program empty if it is of another kind.
   func assemble(_ execution: Execution<Float>) {
@@ -139,8 +169,12 @@ public struct StreamProgram {
         run._withUnsafeGuaranteedRef { $0.forward() }
       } else {
         operation.pointee.arguments.descends.toggle()
-        operation.pointee.kernels._withUnsafeGuaranteedRef { kernels in
-          withUnsafePointer(to: &operation.pointee.arguments) { kernels.lstmStep($0) }
+        if block.pointee.threads > 1, operation.pointee.isWorthThreads {
+          ThreadPool.shared.run(parts: block.pointee.threads, operation) {
+            $0.assumingMemoryBound(to: Operation.self).pointee.performShare($1, of: $2)
+          }
+        } else {
+          operation.pointee.perform()
         }
       }
       operation.pointee.states.0.perform()

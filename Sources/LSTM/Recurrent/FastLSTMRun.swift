@@ -27,7 +27,8 @@ final class FastLSTMRun: LSTMRun<Float> {
     self.gradients = gradients
     blocks = cell.kernelBlocks(stride: packed.blockStride)
     let drops = frame.description.recurrentDropout > 0
-    let multipliesInStep = cell.isFused && !drops && frame.steps == 1
+    // Few inputs cost the step less than a product of their own.
+    let multipliesInStep = cell.isFused && !drops && (frame.steps == 1 || frame.inputWidth <= 4)
     inputProduct = multipliesInStep ? nil : try InputProduct(frame, columns: packed.columns)
     squashed =
       cell.layerNorm
@@ -41,7 +42,7 @@ final class FastLSTMRun: LSTMRun<Float> {
       frame, cell, weights: weights, gradients: gradients, blockStride: packed.blockStride)
   }
 
-  override var inputBlock: Int { inputProduct?.steps ?? 1 }
+  override var inputBlock: Int { inputProduct?.steps ?? max(frame.steps, 1) }
   var kernels: KernelTable { packed.kernels }
   var cells: StepRows<Float> { frame.cell ?? frame.hidden }
   var activeDropout: RecurrentDropout<Float>? { isTraining ? tape.dropout : nil }

@@ -113,6 +113,10 @@ struct DirectionParts {
       let weights = weights as? CellPointers<Float>,
       let gradients = gradients as? CellPointers<Float>
     else { return nil }
+    guard !frame.keeps || frame.plan.weights.isForTraining else {
+      throw EngineError(
+        .state, "a backward pass needs weights that were packed for training")
+    }
     let packed = try frame.plan.weights.packed(RecurrentWeights.self, of: layer)
       .directions[number]
     let cell: CellRun<Float>

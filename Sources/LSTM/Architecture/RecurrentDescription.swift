@@ -13,6 +13,9 @@ public struct RecurrentDescription: Equatable, Sendable {
   public var returnSequences = false
   /// Walks from the last step to the first; sequences come out in processing order (Keras).
   public var goBackwards = false
+  /// The mask runs against the sequence: the second cell of a stack that goes backwards as a whole
+  /// gets a sequence that was turned round, and the mask that was not.
+  public var readsMaskBackwards = false
   /// Starts each call from the state in which the previous one ended.
   public var isStateful = false
   public var maskedOutput = MaskedOutput.hold

@@ -89,10 +89,16 @@ final class SequenceFrame<S: Scalar> {
   @inline(__always)
   func time(_ step: Int) -> Int { description.goBackwards ? steps - 1 - step : step }
 
+  /// Where a step's mask is.
+  @inline(__always)
+  private func maskTime(_ step: Int) -> Int {
+    description.readsMaskBackwards ? steps - 1 - time(step) : time(step)
+  }
+
   @inline(__always)
   func isValid(_ step: Int, _ row: Int) -> Bool {
     guard let mask = source.mask else { return true }
-    return mask[time(step) * batch + row] != 0
+    return mask[maskTime(step) * batch + row] != 0
   }
 
   var hasMask: Bool { source.mask != nil }
@@ -104,7 +110,7 @@ final class SequenceFrame<S: Scalar> {
       body(rows)
       return
     }
-    let valid = mask + time(step) * batch
+    let valid = mask + maskTime(step) * batch
     var row = rows.lowerBound
     while row < rows.upperBound {
       while row < rows.upperBound, valid[row] == 0 { row += 1 }

@@ -94,7 +94,8 @@ extension RecurrentDescription {
   var json: JSONValue {
     [
       "cell": cell.json, "return_sequences": .bool(returnSequences),
-      "go_backwards": .bool(goBackwards), "stateful": .bool(isStateful),
+      "go_backwards": .bool(goBackwards), "reads_mask_backwards": .bool(readsMaskBackwards),
+      "stateful": .bool(isStateful),
       "masked_output": maskedOutput == .zero ? "zero" : "hold", "dropout": .number(dropout),
       "recurrent_dropout": .number(recurrentDropout),
       "learns_initial_state": .bool(learnsInitialState),
@@ -105,6 +106,7 @@ extension RecurrentDescription {
     self.init(cell: try CellDescription(try object.object("cell")))
     returnSequences = try object.flag("return_sequences", default: false)
     goBackwards = try object.flag("go_backwards", default: false)
+    readsMaskBackwards = try object.flag("reads_mask_backwards", default: false)
     isStateful = try object.flag("stateful", default: false)
     switch object.optional("masked_output")?.stringValue ?? "hold" {
     case "hold": maskedOutput = .hold

@@ -37,7 +37,10 @@ extension KerasJSONWriter {
     options["stateful"] = .bool(description.isStateful)
     options["dropout"] = .number(description.dropout)
     options["recurrent_dropout"] = .number(description.recurrentDropout)
-    if description.maskedOutput == .zero, description.returnSequences, hasMasks {
+    if description.readsMaskBackwards, hasMasks {
+      throw refuse("a mask that runs against its sequence (a stack of cells that goes backwards)")
+    }
+    if description.maskedOutput == .zero, hasMasks {
       options["zero_output_for_mask"] = .bool(true)
     }
     // An option that Keras 3 refuses: right for a file that it would misunderstand.

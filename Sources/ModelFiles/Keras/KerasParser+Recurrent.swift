@@ -36,6 +36,7 @@ extension KerasParser {
       stack[index].description.returnSequences = isLast ? returnSequences : true
       // The first cell turns the sequence round; the others get it in processing order.
       stack[index].description.goBackwards = index == 0 && goBackwards
+      stack[index].description.readsMaskBackwards = index > 0 && goBackwards
       stack[index].description.isStateful = isStateful
       stack[index].description.maskedOutput = isLast && zeroesMasked ? .zero : .hold
     }

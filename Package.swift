@@ -59,6 +59,9 @@ let package = Package(
       name: "ModelFiles", dependencies: ["LSTM", "CPlatform", "CHDF5", "CJansson", "CZip"]),
     // include/carousel.h as a module, so that the compiler checks every entry point against it.
     .systemLibrary(name: "CCarousel", path: "include"),
+    // The example of a Swift program.
+    .executableTarget(
+      name: "forecast", dependencies: ["LSTM", "ModelFiles"], path: "bindings/swift/forecast"),
     .executableTarget(
       name: "kernel-benchmark", dependencies: ["LSTM", "KernelInterface"],
       path: "benchmarks/kernels"),

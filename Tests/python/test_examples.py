@@ -61,6 +61,14 @@ def test_forecasts_from_c_and_python_are_the_same_text(built):
     assert "forecast 12.26, persistence 30.43" in line  # as data/sunspots/README.md says
 
 
+def test_a_swift_program_forecasts_the_same():
+    program = ROOT / ".build/release/forecast"
+    if not program.exists():
+        pytest.skip("the Swift packages are not built: scripts/test swift")
+    last = run(program, check=True).stdout.splitlines()[-1]
+    assert last == "RMSE: forecast 12.26, persistence 30.43"
+
+
 def test_forecasts_are_those_of_keras():
     done = run(sys.executable, PYTHON_EXAMPLES / "compare_with_keras.py")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -129,6 +129,14 @@ need_torch() {
     "$1/bin/python" -m pip install --quiet --disable-pip-version-check torch
 }
 
+# need_keras FOLDER: Keras 3, which runs on the PyTorch that need_torch brings.
+need_keras() {
+  "$1/bin/python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("keras") is None)' && return
+  note "Keras: installing into ${1#"$root"/}"
+  "$1/bin/python" -m pip install --quiet --disable-pip-version-check "keras==3.15.1" 2> /dev/null ||
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check "keras>=3"
+}
+
 # The library as it ships: build/libcarousel.so. When the rules of the build change the folder is
 # made anew: what other rules left in it would be linked, too.
 build_library() {

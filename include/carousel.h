@@ -520,7 +520,8 @@ carousel_status carousel_stream_get_info(
 carousel_status carousel_stream_step(carousel_stream *stream, const float *input, float *output);
 
 /* `steps` steps: reads (batch, steps, features), writes (batch, steps, features), contiguous.
- * 0 steps are legal. */
+ * 0 steps are legal. An id that is out of range ends the call at its step: the steps before it were
+ * taken and their outputs written. */
 carousel_status carousel_stream_steps(
     carousel_stream *stream, const float *input, int64_t steps, float *output);
 

@@ -1,6 +1,7 @@
 import CCarousel
 import CStatus
 import LSTM
+import ModelFiles
 
 extension StaticString {
   /// The text as a C string; literals end with NUL.
@@ -33,6 +34,8 @@ public func carousel_build_info(
       instruction set: \(KernelDispatch.instructionSet.rawValue)
       instruction sets available: \(available)
       threads: \(Settings.threads)
+      libhdf5: \(LibraryReport.hdf5())
+      libzip: \(LibraryReport.zip())
 
       """)
   }

@@ -156,6 +156,8 @@ int main(void) {
     carousel_network_free(network);
     test_handles();
     SUCCEEDS(carousel_build_info(info, sizeof info, NULL));
+    CHECK(strstr(info, "\nlibhdf5: 1.") || strstr(info, "\nlibhdf5: 2."));
+    CHECK(strstr(info, "\nlibzip: 1."));
     CHECK(strstr(info, "version: " CAROUSEL_VERSION_STRING) != NULL);
     return finish();
 }

@@ -8,6 +8,8 @@ import LSTM
 /// leave the session in which it was made.
 final class HDF5Library: @unchecked Sendable {
   let functions: HDF5Functions
+  /// Version and file name, for people.
+  let identity: String
   let fileAccess, datasetCreation: hid_t
   let nativeDouble, nativeInt64, nativeUInt16, nativeUInt8: hid_t
   let float32, float64, int64, cString: hid_t
@@ -53,12 +55,10 @@ final class HDF5Library: @unchecked Sendable {
     }
     var version: (major: UInt32, minor: UInt32, release: UInt32) = (0, 0, 0)
     _ = functions.version(&version.major, &version.minor, &version.release)
+    identity = "\(version.major).\(version.minor).\(version.release) (\(library.name))"
     // hid_t has 64 bits since 1.10.
     guard version.major > 1 || version.minor >= 10 else {
-      throw EngineError(
-        .library,
-        "\(library.name) is HDF5 \(version.major).\(version.minor).\(version.release); "
-          + "1.10 or later is needed")
+      throw EngineError(.library, "libhdf5 is \(identity); 1.10 or later is needed")
     }
     fileAccess = try library.global("H5P_CLS_FILE_ACCESS_ID_g", as: hid_t.self)
     datasetCreation = try library.global("H5P_CLS_DATASET_CREATE_ID_g", as: hid_t.self)

@@ -6,6 +6,8 @@ final class ZipLibrary: @unchecked Sendable {
   typealias Archive = OpaquePointer
   typealias File = OpaquePointer
 
+  /// Version and file name, for people.
+  let identity: String
   let open: @convention(c) (UnsafePointer<CChar>, Int32, UnsafeMutablePointer<Int32>?) -> Archive?
   let close: @convention(c) (Archive) -> Int32
   let discard: @convention(c) (Archive) -> Void
@@ -38,6 +40,10 @@ final class ZipLibrary: @unchecked Sendable {
     let library = try DynamicLibrary(
       candidates: ["libzip.so.5", "libzip.so.4", "libzip.so", "libzip.dylib"],
       purpose: "libzip (Debian: libzip4 or libzip-dev)", override: "CAROUSEL_ZIP")
+    let version: (@convention(c) () -> UnsafePointer<CChar>?)? =
+      library.optionalFunction("zip_libzip_version")
+    let text = version?().map { String(cString: $0) } ?? "of unknown version"
+    identity = "\(text) (\(library.name))"
     open = try library.function("zip_open")
     close = try library.function("zip_close")
     discard = try library.function("zip_discard")

@@ -90,10 +90,10 @@ private func stepRows(
   #if KERNELS_AVX512
     case (4, 4): tile(rows: 4, blocks: 4)
     case (4, 5): tile(rows: 5, blocks: 4)
-    case (4, _): tile(rows: 6, blocks: 4)
+    case (4, 6): tile(rows: 6, blocks: 4)
     case (3, 4): tile(rows: 4, blocks: 3)
     case (3, 5): tile(rows: 5, blocks: 3)
-    case (3, _): tile(rows: 6, blocks: 3)
+    case (3, 6): tile(rows: 6, blocks: 3)
   #endif
   default:
     // One or two blocks, or a batch of which one row is left: nobody runs these for speed.

@@ -1,3 +1,4 @@
+import Glibc
 import KernelInterface
 import LSTM
 import Testing
@@ -42,12 +43,15 @@ struct Random: RandomNumberGenerator {
   }
 }
 
-/// Rows of floats at a stride, in aligned memory with a canary behind it.
+/// Rows of floats at a stride, in aligned memory that ends at a page which cannot be touched: who
+/// reads or writes past the last row (rounded up to 64 bytes) ends the test.
 final class Matrix {
   let rows: Int
   let columns: Int
   let stride: Int
-  private let buffer: Buffer<Float>
+  let pointer: UnsafeMutablePointer<Float>
+  private let pages: UnsafeMutableRawPointer
+  private let size: Int
   private static let canary: Float = 12345.678
 
   /// `stride` nil: the engine's, columns rounded up to 16.
@@ -55,8 +59,20 @@ final class Matrix {
     self.rows = rows
     self.columns = columns
     self.stride = try stride ?? Memory.rowStride(columns)
-    buffer = try Buffer(count: rows * self.stride + 16)
-    for i in 0..<16 { buffer.pointer[rows * self.stride + i] = Matrix.canary }
+    let page = sysconf(Int32(_SC_PAGESIZE))
+    let count = (rows * self.stride + 15) / 16 * 16
+    let bytes = count * MemoryLayout<Float>.stride
+    size = (bytes + page - 1) / page * page + page
+    guard let pages = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      pages != MAP_FAILED
+    else { throw EngineError(.outOfMemory, "no memory for a test matrix of \(bytes) bytes") }
+    self.pages = pages
+    let end = pages + (size - page)
+    guard mprotect(end, page, PROT_NONE) == 0 else {
+      throw EngineError(.io, "a page cannot be protected")
+    }
+    pointer = (end - bytes).bindMemory(to: Float.self, capacity: max(count, 1))
+    for i in (rows * self.stride)..<count { pointer[i] = Matrix.canary }
     if let values {
       for r in 0..<rows { for c in 0..<columns { self[r, c] = values[r * columns + c] } }
     }
@@ -70,7 +86,7 @@ final class Matrix {
       rows, columns, stride: stride, values: random.values(rows * columns, in: range))
   }
 
-  var pointer: UnsafeMutablePointer<Float> { buffer.pointer }
+  deinit { munmap(pages, size) }
 
   subscript(row: Int, column: Int) -> Float {
     get { pointer[row * stride + column] }
@@ -80,8 +96,11 @@ final class Matrix {
   /// The elements without the padding.
   var values: [Float] { (0..<rows).flatMap { r in (0..<columns).map { self[r, $0] } } }
 
-  /// What lies behind the last row is as it was.
-  var isIntact: Bool { (0..<16).allSatisfy { pointer[rows * stride + $0] == Matrix.canary } }
+  /// What lies between the last row and the page behind it is as it was.
+  var isIntact: Bool {
+    let end = rows * stride
+    return (end..<(end + 15) / 16 * 16).allSatisfy { pointer[$0] == Matrix.canary }
+  }
 
   func fill(_ value: Float) { for i in 0..<(rows * stride) { pointer[i] = value } }
 

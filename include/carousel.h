@@ -1140,7 +1140,7 @@ typedef struct carousel_optimizer {
     double learning_rate;
     /* SGD, RMSprop: 0. */
     double momentum;
-    /* RMSprop: 0.9. */
+    /* RMSprop: 0.99, as PyTorch's alpha (Keras: 0.9). */
     double rho;
     /* Adam, AdamW: 0.9 and 0.999. */
     double beta_1;

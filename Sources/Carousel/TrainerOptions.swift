@@ -117,7 +117,7 @@ extension carousel_optimizer {
       result = .sgd(momentum: number(momentum, default: 0), nesterov: nesterov != 0)
     case CAROUSEL_OPTIMIZER_RMSPROP:
       result = .rmsprop(
-        rho: number(rho, default: 0.9), epsilon: number(epsilon, default: 1e-8),
+        rho: number(rho, default: 0.99), epsilon: number(epsilon, default: 1e-8),
         momentum: number(momentum, default: 0), centered: centered != 0)
     default: throw Argument.unknown(kind.rawValue, "options->optimizer.kind")
     }

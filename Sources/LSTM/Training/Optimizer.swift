@@ -30,7 +30,7 @@ public struct Optimizer: Equatable, Sendable {
   }
 
   public static func rmsprop(
-    learningRate: Double = 0.001, rho: Double = 0.9, epsilon: Double = 1e-8, momentum: Double = 0,
+    learningRate: Double = 0.001, rho: Double = 0.99, epsilon: Double = 1e-8, momentum: Double = 0,
     centered: Bool = false
   ) -> Optimizer {
     Optimizer(

@@ -13,7 +13,6 @@ import pathlib
 import statistics
 import subprocess
 import sys
-import time
 
 INPUT, HIDDEN, STEPS = 64, 128, 16
 NAME = f"E_start_i{INPUT}_h{HIDDEN}_t{STEPS}"
@@ -178,17 +177,14 @@ RUN = {
 # ------------------------------------------------------------------------------------- the driver
 
 
-def timed(command, environment) -> tuple[float, float, str]:
+def timed(launcher, command, environment) -> tuple[float, float, str]:
     """Milliseconds from start to end of a process, its peak memory in MiB, and what it printed."""
-    begun = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    took = (time.perf_counter() - begun) * 1e3
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}")
-    return took, usage.ru_maxrss / 1024, printed
+    done = subprocess.run(
+        [launcher, *command], check=True, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    printed, figures = done.stdout.strip().rsplit("\n", 1)
+    took, peak = figures.split()
+    return float(took), int(peak) / 1024, printed
 
 
 def size_mib(path: pathlib.Path) -> float:
@@ -250,7 +246,7 @@ def measure(peers: list[str], runs: int) -> list[dict]:
         answers = {}
         for turn in range(runs + 1):
             for peer, command in commands.items():
-                took, memory, answers[peer] = timed(command, environment)
+                took, memory, answers[peer] = timed(OUT / "timed", command, environment)
                 if turn > 0:  # the first run only fills the caches
                     figures[peer].append((took, memory))
         expected = float(answers["numpy"])

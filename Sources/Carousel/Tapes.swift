@@ -84,13 +84,8 @@ public func carousel_tape_get_output(
 public func carousel_tape_get_final_state(
   _ tape: OpaquePointer?, _ index: Int, _ state: UnsafePointer<carousel_array>?
 ) -> carousel_status {
-  entry { () throws(EngineError) in
-    let object = try TapeObject.of(tape)
-    let index = try Argument.index(
-      index, "index", below: object.network.states.count, of: "states")
-    let view = try Argument.required(state, "state").pointee.stateView(
-      isWritten: true, "state")
-    try object.tape.readFinalState(index, into: view)
+  copyState(of: tape, index, to: state, "state") { (tape, index, view) throws(EngineError) in
+    try tape.readFinalState(index, into: view)
   }
 }
 
@@ -98,13 +93,8 @@ public func carousel_tape_get_final_state(
 public func carousel_tape_get_initial_state(
   _ tape: OpaquePointer?, _ index: Int, _ state: UnsafePointer<carousel_array>?
 ) -> carousel_status {
-  entry { () throws(EngineError) in
-    let object = try TapeObject.of(tape)
-    let index = try Argument.index(
-      index, "index", below: object.network.states.count, of: "states")
-    let view = try Argument.required(state, "state").pointee.stateView(
-      isWritten: true, "state")
-    try object.tape.readInitialState(index, into: view)
+  copyState(of: tape, index, to: state, "state") { (tape, index, view) throws(EngineError) in
+    try tape.readInitialState(index, into: view)
   }
 }
 
@@ -160,13 +150,8 @@ public func carousel_tape_get_input_gradient(
 public func carousel_tape_get_initial_state_gradient(
   _ tape: OpaquePointer?, _ index: Int, _ gradient: UnsafePointer<carousel_array>?
 ) -> carousel_status {
-  entry { () throws(EngineError) in
-    let object = try TapeObject.of(tape)
-    let index = try Argument.index(
-      index, "index", below: object.network.states.count, of: "states")
-    let view = try Argument.required(gradient, "gradient").pointee.stateView(
-      isWritten: true, "gradient")
-    try object.tape.readInitialStateGradient(index, into: view)
+  copyState(of: tape, index, to: gradient, "gradient") { (tape, index, view) throws(EngineError) in
+    try tape.readInitialStateGradient(index, into: view)
   }
 }
 
@@ -228,5 +213,21 @@ extension TraceField {
       throw EngineError(.invalidArgument, "direction is \(direction), expected 0 or 1")
     }
     return result
+  }
+}
+
+/// What the functions that give an array of one state have in common.
+private func copyState(
+  of tape: OpaquePointer?, _ index: Int, to array: UnsafePointer<carousel_array>?,
+  _ name: StaticString, function: StaticString = #function,
+  _ read: (AnyTape, Int, TensorView) throws(EngineError) -> Void
+) -> carousel_status {
+  entry(function) { () throws(EngineError) in
+    let object = try TapeObject.of(tape)
+    let index = try Argument.index(
+      index, "index", below: object.network.states.count, of: "states")
+    let view = try Argument.required(array, name).pointee.stateView(
+      isWritten: true, "\(name)")
+    try read(object.tape, index, view)
   }
 }

@@ -26,6 +26,7 @@ TASKS = [
     tasks.PeriodicFunction("cosine"),
     tasks.PeriodicFunction("triangle"),
     tasks.PeriodicFunction("rectangle"),
+    tasks.Conflict(8),
     tasks.Lag(7),
 ]
 
@@ -87,10 +88,17 @@ def test_successors_hold_the_next_symbol() -> None:
         assert allowed[-2] == {string[1]}
 
 
-def test_the_continual_stream_is_of_whole_strings() -> None:
-    symbols, allowed = tasks.continual_reber(np.random.default_rng(3), 5000)
-    assert len(symbols) == 5001 and allowed.shape == (5000, 7)
-    assert (allowed[np.arange(5000), symbols[1:]] == 1).all()
+def test_the_stream_is_made_of_whole_strings() -> None:
+    stream = tasks.ReberStream(np.random.default_rng(3))
+    text = ""
+    for _ in range(50):
+        inputs, targets, allowed = stream.take_strings(4)
+        assert (allowed[targets > 0] == 1).all()
+        text += "".join(tasks.REBER_SYMBOLS[symbol] for symbol in inputs.argmax(1))
+    expected = np.random.default_rng(3)
+    assert text == "".join(tasks.embedded_reber_string(expected) for _ in range(200))
+    whole = tasks.ReberStream(np.random.default_rng(3)).take(len(text))
+    assert "".join(tasks.REBER_SYMBOLS[symbol] for symbol in whole[0].argmax(1)) == text
 
 
 def test_very_long_lags_last_at_least_q_and_end_with_probability_a_tenth() -> None:
@@ -103,7 +111,7 @@ def test_very_long_lags_last_at_least_q_and_end_with_probability_a_tenth() -> No
         symbols = sequence.inputs.argmax(1)
         assert symbols[0] == 22 and symbols[1] in (20, 21) and symbols[-1] == 23
         assert (symbols[2:-1] < 20).all()
-        assert sequence.targets[-1].argmax() == symbols[1]
+        assert sequence.targets[-1].argmax() == symbols[1] - 20
 
 
 def test_two_sequence_classes_are_told_by_the_first_elements() -> None:

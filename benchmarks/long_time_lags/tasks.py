@@ -7,8 +7,9 @@ Sources (task texts are recalled from the papers unless marked otherwise in docs
 - GSS02: Gers, Schraudolph & Schmidhuber, Learning Precise Timing, JMLR 3, 2002.
 
 A task makes one sequence at a time: `inputs` (time, features), `targets` (time, outputs) and
-`weights` (time,), 1 where an output is asked for and 0 elsewhere. All randomness comes from the
-generator that is handed in, so that a seed names a run.
+`weights` (time,), 1 where an output is asked for and 0 elsewhere. Sequences of symbols also tell
+`symbols` (time,), of which `inputs` are the unit vectors. All randomness comes from the generator
+that is handed in, so that a seed names a run.
 """
 
 from __future__ import annotations
@@ -25,15 +26,26 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Sequence:
-    """One training example; shapes (time, features), (time, outputs), (time,)."""
+    """One training example: numbers (time, features), or symbols (time,) of `size` kinds."""
 
-    inputs: Array
+    values: Array | None
     targets: Array
     weights: Array
+    symbols: Array | None = None
+    size: int = 0
+
+    @staticmethod
+    def of_symbols(symbols: Array, size: int, targets: Array, weights: Array) -> Sequence:
+        return Sequence(None, targets, weights, symbols, size)
+
+    @property
+    def inputs(self) -> Array:
+        """(time, features)."""
+        return self.values if self.symbols is None else one_hot(self.symbols, self.size)
 
     @property
     def length(self) -> int:
-        return len(self.inputs)
+        return len(self.targets)
 
 
 class Task(Protocol):
@@ -47,7 +59,8 @@ class Task(Protocol):
     def sample(self, rng: Rng) -> Sequence: ...
 
     def correct(self, outputs: Array, sequence: Sequence) -> bool:
-        """The paper's own criterion for one sequence; `outputs` is (time, outputs)."""
+        """The paper's own criterion for one sequence; `outputs` is (time, outputs), or (1, outputs)
+        where only the last step is asked for."""
         ...
 
 
@@ -128,9 +141,8 @@ class EmbeddedReber:
         string = embedded_reber_string(rng)
         symbols = _symbols(string)
         count = len(string) - 1
-        return Sequence(
-            one_hot(symbols[:-1], 7), one_hot(symbols[1:], 7), np.ones(count, np.float32)
-        )
+        targets = one_hot(symbols[1:], 7)
+        return Sequence.of_symbols(symbols[:-1], 7, targets, np.ones(count, np.float32))
 
     def allowed(self, sequence: Sequence) -> Array:
         """(time, 7): 1 for the symbols that the grammar allows next."""
@@ -145,18 +157,39 @@ class EmbeddedReber:
         return bool((lowest_allowed > highest_forbidden).all())
 
 
-def continual_reber(rng: Rng, length: int) -> tuple[Array, Array]:
+class ReberStream:
     """GSC00: an endless stream of embedded Reber strings, without markers between them.
 
-    Returns symbols (length + 1,) and the allowed successors (length, 7) of the first `length`.
+    What is taken are inputs, targets and allowed successors, each (time, 7).
     """
-    symbols: list[int] = []
-    allowed: list[Array] = []
-    while len(symbols) <= length:
-        string = embedded_reber_string(rng)
-        symbols.extend(_symbols(string))
-        allowed.append(_multi_hot([*embedded_successors(string), {"B"}]))
-    return np.array(symbols[: length + 1]), np.concatenate(allowed)[:length]
+
+    def __init__(self, rng: Rng) -> None:
+        self._rng = rng
+        self._symbols: Array = np.zeros(0, np.int64)
+        self._allowed: Array = np.zeros((0, 7), np.float32)
+
+    def take(self, length: int) -> tuple[Array, Array, Array]:
+        """The next symbols."""
+        while len(self._symbols) <= length:
+            self._grow()
+        symbols, allowed = self._symbols[: length + 1], self._allowed[:length]
+        self._symbols, self._allowed = self._symbols[length:], self._allowed[length:]
+        return one_hot(symbols[:-1], 7), one_hot(symbols[1:], 7), allowed
+
+    def take_strings(self, count: int) -> tuple[Array, Array, Array]:
+        """The next `count` whole strings, from where the last call ended."""
+        while True:
+            # The inner string's E is followed by the outer symbol, the last E by the next B.
+            ends = np.flatnonzero((self._symbols == 6) & (self._allowed[:, 0] == 1))
+            if len(ends) >= count:
+                return self.take(int(ends[count - 1]) + 1)
+            self._grow()
+
+    def _grow(self) -> None:
+        string = embedded_reber_string(self._rng)
+        successors = _multi_hot([*embedded_successors(string), {"B"}])
+        self._symbols = np.concatenate([self._symbols, _symbols(string)])
+        self._allowed = np.concatenate([self._allowed, successors])
 
 
 # --- Long lags with symbols ----------------------------------------------------------------------
@@ -166,7 +199,8 @@ def continual_reber(rng: Rng, length: int) -> tuple[Array, Array]:
 class NoiseFree:
     """HS97 experiment 2a and 2b: (y, a_1 … a_{p-1}, y) or (x, a_1 … a_{p-1}, x), p + 1 symbols.
 
-    2b (`shuffled`) draws the middle symbols at random. Correct: every output within 0.25.
+    2b (`shuffled`) draws the middle symbols at random: only the last one can be predicted, and only
+    it is asked for. Correct: every output within 0.25.
     """
 
     p: int = 100
@@ -191,11 +225,10 @@ class NoiseFree:
             rng.integers(self.p - 1, size=self.p - 1) if self.shuffled else np.arange(self.p - 1)
         )
         symbols = np.concatenate([[ends], middle, [ends]])
-        weights = np.ones(self.p, np.float32)
+        targets, weights = one_hot(symbols[1:], self.p + 1), np.ones(self.p, np.float32)
         if self.shuffled:
-            weights[:-1] = 0  # nothing but the last symbol can be predicted
-        codes = one_hot(symbols, self.p + 1)
-        return Sequence(codes[:-1], codes[1:], weights)
+            weights[:-1] = 0
+        return Sequence.of_symbols(symbols[:-1], self.p + 1, targets, weights)
 
     def correct(self, outputs: Array, sequence: Sequence) -> bool:
         asked = sequence.weights > 0
@@ -207,12 +240,14 @@ class VeryLongLags:
     """HS97 experiment 2c: b, x or y, at least q distractors of p kinds, e, then x or y again.
 
     After q distractors `e` ends them with probability 1/10 at each step, so that the lag is at
-    least q + 1 and its length is noisy. Symbols: 0 … p-1 distractors, then x, y, b, e.
+    least q + 1 and its length is noisy. Symbols: 0 … p-1 distractors, then x, y, b, e. Two outputs,
+    for x and y: the published numbers of weights leave room for no more.
     """
 
     q: int = 1000
     p: int = 1000
     output_activation: str = "sigmoid"
+    output_size: int = 2
 
     @property
     def name(self) -> str:
@@ -222,20 +257,13 @@ class VeryLongLags:
     def input_size(self) -> int:
         return self.p + 4
 
-    @property
-    def output_size(self) -> int:
-        return self.p + 4
-
     def sample(self, rng: Rng) -> Sequence:
         length = self.q + rng.geometric(0.1) - 1
-        key = self.p + rng.integers(2)
+        key = int(rng.integers(2))
         middle = rng.integers(self.p, size=length)
-        symbols = np.concatenate([[self.p + 2, key], middle, [self.p + 3]])
-        targets = np.zeros((len(symbols), self.p + 4), np.float32)
-        targets[-1, key] = 1
-        weights = np.zeros(len(symbols), np.float32)
-        weights[-1] = 1
-        return Sequence(one_hot(symbols, self.p + 4), targets, weights)
+        symbols = np.concatenate([[self.p + 2, self.p + key], middle, [self.p + 3]])
+        targets, weights = _only_at_the_end(len(symbols), np.eye(2)[key])
+        return Sequence.of_symbols(symbols, self.p + 4, targets, weights)
 
     def correct(self, outputs: Array, sequence: Sequence) -> bool:
         return bool(np.abs(outputs[-1] - sequence.targets[-1]).max() < 0.25)
@@ -274,12 +302,17 @@ class TwoSequence:
         return bool((outputs[-1, 0] > 0.5) == (sequence.targets[-1, 0] > 0.5))
 
 
-def _at_the_end(inputs: Array, target: list[float]) -> Sequence:
-    targets = np.zeros((len(inputs), len(target)), np.float32)
+def _at_the_end(inputs: Array, target: Array | list[float]) -> Sequence:
+    return Sequence(inputs, *_only_at_the_end(len(inputs), target))
+
+
+def _only_at_the_end(length: int, target: Array | list[float]) -> tuple[Array, Array]:
+    """Targets and weights of which only the last step's counts."""
+    targets = np.zeros((length, len(target)), np.float32)
     targets[-1] = target
-    weights = np.zeros(len(inputs), np.float32)
+    weights = np.zeros(length, np.float32)
     weights[-1] = 1
-    return Sequence(inputs, targets, weights)
+    return targets, weights
 
 
 def marked_pairs(T: int, low: float, rng: Rng) -> tuple[Array, float, float]:
@@ -382,8 +415,8 @@ class TemporalOrder:
             bit = int(rng.integers(2))
             symbols[rng.integers(low, high + 1)] = 2 + bit
             label = 2 * label + bit
-        target = np.eye(self.output_size)[label].tolist()
-        return _at_the_end(one_hot(symbols, 8), target)
+        targets, weights = _only_at_the_end(length, np.eye(self.output_size)[label])
+        return Sequence.of_symbols(symbols, 8, targets, weights)
 
     def correct(self, outputs: Array, sequence: Sequence) -> bool:
         return bool(np.abs(outputs[-1] - sequence.targets[-1]).max() < 0.3)
@@ -492,6 +525,46 @@ class PeriodicFunction:
 
     def correct(self, outputs: Array, sequence: Sequence) -> bool:
         return bool(np.sqrt(np.mean((outputs - sequence.targets) ** 2)) < 0.05)
+
+
+# --- One weight, two duties ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Our own, after HS97 section 3: input weight conflict and output weight conflict in one task.
+
+    Inputs: a value ±1, and the marks "store" and "recall". The output shall be the present value (1
+    for +1, 0 for -1) at every step, but at the last step, marked "recall", the value that came with
+    "store". The same weight from the value must now write and now leave the memory alone; the same
+    weight to the output must now read the memory and now keep it out. Correct: on the right side of
+    1/2 throughout. In learning, the recall weighs as much as all other steps together.
+    """
+
+    lag: int = 10
+    output_activation: str = "sigmoid"
+    input_size: int = 3
+    output_size: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"conflict_{self.lag}"
+
+    def sample(self, rng: Rng) -> Sequence:
+        start = int(rng.integers(1, 6))
+        length = start + self.lag + 1
+        inputs = np.zeros((length, 3), np.float32)
+        inputs[:, 0] = 2 * rng.integers(2, size=length) - 1
+        inputs[start, 1] = 1
+        inputs[-1, 2] = 1
+        targets = (inputs[:, :1] + 1) / 2
+        targets[-1] = (inputs[start, 0] + 1) / 2
+        weights = np.ones(length, np.float32)
+        weights[-1] = length
+        return Sequence(inputs, targets, weights)
+
+    def correct(self, outputs: Array, sequence: Sequence) -> bool:
+        return bool(((outputs > 0.5) == (sequence.targets > 0.5)).all())
 
 
 # --- A lag of any length -------------------------------------------------------------------------

@@ -1,0 +1,114 @@
+"""The short version: how far back can it remember? One picture, about a minute.
+
+The smallest long-lag task (`tasks.Lag`): which of two symbols came first, told after `lag` steps of
+noise. A simple RNN of 24 units and an LSTM of 8 learn it at each lag, in the modern mode. The rate
+of right answers on 256 fresh sequences goes into a table, a JSON file and a picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import carousel
+import numpy as np
+from contenders import FORGET_GATE, RNN, Contender
+from criteria import draw
+from networks import Shape
+from results import machine
+from students import Modern, ModernStudent
+from tasks import Lag
+
+LAGS = (5, 10, 20, 50, 100, 200, 500, 1000)
+SHAPE = Shape(8)
+RECIPE = Modern(batch=16)
+TESTS = 256
+
+
+def accuracy(contender: Contender, lag: int, seed: int, updates: int) -> tuple[float, int]:
+    """The rate of right answers, and the sequences that it took: fewer than all if 8 batches in a
+    row were answered right."""
+    task = Lag(lag)
+    student = ModernStudent(task, contender, SHAPE, RECIPE, seed)
+    rng = np.random.default_rng([seed, 1])
+    row, done = 0, 0
+    while done < updates and row < 8:
+        answers = student.present(draw(task, student.batch, rng))
+        row = row + 1 if all(one.correct and one.error < 0.2 for one in answers) else 0
+        done += 1
+    tests = student.evaluate(draw(task, TESTS, np.random.default_rng([seed, 2])))
+    return float(np.mean([one.correct for one in tests])), done * student.batch
+
+
+def measure(seeds: int, updates: int) -> dict[str, list[list[float]]]:
+    """By contender: a list of rates, one for each seed, for every lag."""
+    found: dict[str, list[list[float]]] = {}
+    for contender in (RNN, FORGET_GATE):
+        rates = found[contender.key] = []
+        for lag in LAGS:
+            begun = time.perf_counter()
+            runs = [accuracy(contender, lag, seed, updates) for seed in range(seeds)]
+            rates.append([rate for rate, _ in runs])
+            print(
+                f"{'simple RNN' if contender is RNN else 'LSTM':10s} lag {lag:4d}: "
+                f"right {' '.join(f'{rate:6.1%}' for rate, _ in runs)}"
+                f" after {' '.join(f'{count:5d}' for _, count in runs)} sequences,"
+                f" {time.perf_counter() - begun:4.1f} s",
+                flush=True,
+            )
+    return found
+
+
+def draw_picture(rates: dict[str, list[list[float]]], path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    ax.axhline(0.5, color="#5c6670", lw=0.8, ls=":")
+    ax.text(LAGS[-1], 0.505, "guessing", ha="right", va="bottom", fontsize=9, color="#5c6670")
+    for key, label, color in (
+        (RNN.key, "simple RNN", "#c1121f"),
+        (FORGET_GATE.key, "LSTM", "#1d4e89"),
+    ):
+        values = np.array(rates[key])
+        ax.plot(LAGS, np.median(values, axis=1), color=color, lw=2, marker="o", label=label)
+        ax.fill_between(LAGS, values.min(1), values.max(1), color=color, alpha=0.15, lw=0)
+    ax.set_xscale("log")
+    ax.set_xticks(LAGS, [str(lag) for lag in LAGS])
+    ax.minorticks_off()
+    ax.set_ylim(0.4, 1.03)
+    ax.set_yticks([0.5, 0.75, 1.0], ["50 %", "75 %", "100 %"])
+    ax.set_xlabel("steps between the symbol and the question")
+    ax.set_ylabel("right answers")
+    ax.set_title("Memory span: median and range over seeds", fontsize=11)
+    ax.legend(loc="center left", frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/long-time-lags --short", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=300, help="of batches of 16 sequences")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, default=Path("out/long_time_lags/memory_span.png"))
+    arguments = parser.parse_args()
+    carousel.set_threads(1)
+    begun = time.perf_counter()
+    rates = measure(arguments.seeds, arguments.updates)
+    draw_picture(rates, arguments.plot)
+    if arguments.json is not None:
+        content = {"lags": LAGS, "rates": rates, "updates": arguments.updates, **machine()}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"Picture: {arguments.plot}; {time.perf_counter() - begun:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,260 @@
+"""The two modes of learning, never mixed: as in the papers, and as today.
+
+A student presents training sequences to its network, learns from them, and tells how each was
+answered before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+
+import carousel
+import numpy as np
+from contenders import Contender
+from criteria import Answer
+from learner import Learner
+from networks import Shape, build, columns, draw_uniform, flat_where, input_weights, places
+from tasks import Array, Sequence, Task
+
+
+def answer(task: Task, outputs: Array, sequence: Sequence) -> Answer:
+    asked = sequence.weights > 0
+    # Where only the last step is asked for there is one row of outputs, for it.
+    error = np.abs(outputs - sequence.targets[asked]) if len(outputs) == 1 else None
+    if error is None:
+        error = np.abs(outputs - sequence.targets)[asked]
+    return Answer(task.correct(outputs, sequence), float(error.mean()))
+
+
+def evaluate(
+    network: carousel.Network, task: Task, sequences: Several[Sequence], rows: int = 64
+) -> list[Answer]:
+    """How a network answers, without learning."""
+    found: list[Answer] = []
+    for start in range(0, len(sequences), rows):
+        part = sequences[start : start + rows]
+        longest = max(one.length for one in part)
+        wide = len(network.inputs[0].shape) == 2
+        x = np.zeros((len(part), longest, *(() if wide else (task.input_size,))), np.float32)
+        if wide:
+            x = x.astype(np.int32)
+        for row, one in enumerate(part):
+            x[row, : one.length] = one.symbols if wide else one.inputs
+        outputs = network(x, lengths=[one.length for one in part], threads=1)
+        if outputs.ndim == 2:
+            outputs = outputs[:, None]
+        found += [answer(task, output[: one.length], one) for output, one in zip(outputs, part)]
+    return found
+
+
+# --- As in the papers ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Faithful:
+    """The papers' settings: learning rate, initial weights uniform in ±init, initial gate biases of
+    the blocks in order; which units have biases at all follows from the numbers of weights."""
+
+    rate: float
+    init: float
+    input_bias: tuple[float, ...] = ()
+    forget_bias: tuple[float, ...] = ()
+    output_bias: tuple[float, ...] = ()
+    #: Any of "gates", "cells" and "outputs".
+    biased: tuple[str, ...] = ("gates", "cells", "outputs")
+
+
+class FaithfulStudent:
+    """Plain gradient descent, one sequence at a time, on E = ½ Σ (target - output)².
+
+    LSTM: the truncated gradient of 1997; the simple RNN: whole back-propagation through time.
+
+    The cell input of 1997 is g = 4 logistic(u) - 2 = 2 tanh(u/2), and the cell's output h =
+    2 logistic(s) - 1 = tanh(s/2). With c = s/2 and half of g's weights this is the cell of this
+    library, c += i tanh(u') and h = tanh(c), exactly; a step of rate r for the weights of u is one
+    of rate r/4 for those of u'.
+
+    Cells of a block share their gates: the gates' weights begin equal and get the sum of the cells'
+    gradients.
+    """
+
+    batch = 1
+
+    def __init__(
+        self, task: Task, contender: Contender, shape: Shape, recipe: Faithful, seed: int
+    ) -> None:
+        self.task, self.contender, self.shape = task, contender, shape
+        self.network = build(task, contender, shape, truncate_gates=contender.is_lstm)
+        self.learner = Learner(self.network, task, 1, "mse", carousel.SGD(1.0))
+        draw_uniform(self.network, recipe.init, task, np.random.default_rng([seed, 0]))
+        self.rates = np.full(len(self.network.parameter_buffer()), recipe.rate, np.float32)
+        self.groups: list[Array] = []
+        self._hold_biases(recipe)
+        if contender.is_lstm:
+            self._set_biases(recipe)
+            self._scale_cell_input()
+            self._tie_gates()
+        self.learner.parameters_changed()
+        self.gradients = self.learner.trainer.gradients
+
+    def _set_biases(self, recipe: Faithful) -> None:
+        bias = self.network.parameters()["cell/bias"]
+        for part in ("input", "forget", "output"):
+            values = getattr(recipe, f"{part}_bias")
+            where = columns(self.contender, self.shape, part)
+            if values and where is not None:
+                bias[where] = np.repeat(values, self.shape.cells)
+
+    def _hold_biases(self, recipe: Faithful) -> None:
+        """Units without biases: theirs stay zero."""
+        held = (
+            {} if "outputs" in recipe.biased else {"output/bias": np.arange(self.task.output_size)}
+        )
+        bias = np.arange(places(self.network)["cell/bias"][1][0])
+        cell = columns(self.contender, self.shape, "cell") or slice(None)
+        gates = np.ones(len(bias), bool)
+        gates[cell] = False
+        chosen = np.zeros(len(bias), bool)
+        if "gates" not in recipe.biased:
+            chosen |= gates
+        if "cells" not in recipe.biased:
+            chosen |= ~gates
+        held["cell/bias"] = bias[chosen]
+        self.rates[flat_where(self.network, held)] = 0
+
+    def _kernels(self) -> tuple[str, ...]:
+        return (input_weights(self.task), "cell/recurrent_kernel", "cell/bias")
+
+    def _columns_of(self, part: str) -> dict[str, Array]:
+        """Flat indices of the columns of a part in each of the cell's parameters, (rows, units)."""
+        where = columns(self.contender, self.shape, part)
+        assert where is not None
+        found = {}
+        for name in self._kernels():
+            spot, shape = places(self.network)[name]
+            found[name] = np.arange(spot.stop - spot.start).reshape(-1, shape[-1])[:, where]
+        return found
+
+    def _scale_cell_input(self) -> None:
+        flat = flat_where(self.network, {n: i.ravel() for n, i in self._columns_of("cell").items()})
+        self.network.parameter_buffer()[flat] /= 2
+        self.rates[flat] /= 4
+
+    def _tie_gates(self) -> None:
+        """`groups` gets for each cell of a block the positions of its gates' weights."""
+        if self.shape.cells == 1:
+            return
+        parts = [g for g in ("input", "forget", "output") if self.contender.has(f"{g}_gate")]
+        if not parts:
+            return
+        per_cell: list[list[Array]] = [[] for _ in range(self.shape.cells)]
+        for part in parts:
+            for name, index in self._columns_of(part).items():
+                start = places(self.network)[name][0].start
+                for cell in range(self.shape.cells):
+                    per_cell[cell].append(start + index[:, cell :: self.shape.cells].ravel())
+            # Peepholes are each cell's own, summed into the block's gate: with tied gates that
+            # would be another cell, so blocks of several cells are for cells without peepholes.
+        self.groups = [np.concatenate(one) for one in per_cell]
+        buffer = self.network.parameter_buffer()
+        for group in self.groups[1:]:
+            buffer[group] = buffer[self.groups[0]]
+
+    def present(self, sequences: Several[Sequence]) -> list[Answer]:
+        (sequence,) = sequences
+        self.learner.load(sequences)
+        loss = self.learner.compute_gradients()
+        result = self._answer(sequence, loss)
+        # The loss is a mean over outputs and steps; E is half of the sum.
+        steps = 1 if self.learner.only_last else sequence.length
+        self.turn_into_step(self.gradients, self.task.output_size * steps / 2)
+        self.learner.apply_gradients()
+        return [result]
+
+    def turn_into_step(self, gradients: Array, factor: float = 1.0) -> None:
+        """In place: dE/dw to what is to be subtracted from w."""
+        gradients *= self.rates
+        gradients *= np.float32(factor)
+        if self.groups:
+            total = gradients[self.groups[0]]
+            for group in self.groups[1:]:
+                total = total + gradients[group]
+            for group in self.groups:
+                gradients[group] = total
+
+    def _answer(self, sequence: Sequence, loss: float) -> Answer:
+        """Runs the network for its outputs, unless the loss tells them already."""
+        if self.learner.only_last and self.task.output_size == 1:
+            # All but the sign, which is known for targets 0 and 1, and not asked for otherwise.
+            error = loss**0.5
+            target = sequence.targets[-1:]
+            return Answer(
+                self.task.correct(target + (error if target < 0.5 else -error), sequence), error
+            )
+        return answer(self.task, self.learner.outputs()[0], sequence)
+
+    def evaluate(self, sequences: Several[Sequence]) -> list[Answer]:
+        return evaluate(self.network, self.task, sequences)
+
+
+# --- As today ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Modern:
+    """Settings of Adam; the loss is cross-entropy, or "mse" for real targets."""
+
+    rate: float = 0.01
+    batch: int = 16
+    loss: str = "binary_crossentropy"
+    clip_norm: float = 1.0
+
+
+class ModernStudent:
+    """Adam on whole gradients (no truncation), clipped by their norm, in batches.
+
+    Initial weights are Keras's; the forget gates' biases are log u with u uniform in (1, lag)
+    (Tallec and Ollivier 2018), so that cells begin with memories of all lengths up to the task's.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        contender: Contender,
+        shape: Shape,
+        recipe: Modern,
+        seed: int,
+    ) -> None:
+        self.task, self.batch = task, recipe.batch
+        self.network = build(task, contender, shape, seed=seed)
+        rng = np.random.default_rng([seed, 0])
+        parameters = self.network.parameters()
+        if "input/embeddings" in parameters:  # the limits of a kernel of that shape
+            table = parameters["input/embeddings"]
+            limit = (6 / sum(table.shape)) ** 0.5
+            table[:] = rng.uniform(-limit, limit, table.shape)
+        where = columns(contender, shape, "forget")
+        if where is not None:
+            lag = task.sample(np.random.default_rng(0)).length
+            parameters["cell/bias"][where] = np.log(rng.uniform(1, max(lag, 2), shape.units))
+        self.learner = Learner(
+            self.network,
+            task,
+            recipe.batch,
+            recipe.loss,
+            carousel.Adam(recipe.rate),
+            recipe.clip_norm,
+        )
+        self.learner.parameters_changed()
+
+    def present(self, sequences: Several[Sequence]) -> list[Answer]:
+        self.learner.load(sequences)
+        answers = [
+            answer(self.task, output, one) for output, one in zip(self.learner.outputs(), sequences)
+        ]
+        self.learner.step()
+        return answers
+
+    def evaluate(self, sequences: Several[Sequence]) -> list[Answer]:
+        return evaluate(self.network, self.task, sequences)

@@ -1,12 +1,14 @@
 """Draws the pictures of docs/how-the-lstm-came-to-be.md into docs/images: the flow of gradients
 before training, the gates of a trained network at work, the numbers in its block at one step.
 
-Trains one small network for it (2c with q = 100), which takes a minute or two; all is seeded.
+Trains two small networks for it by the algorithm of 1997, which takes some ten seconds; all is
+seeded.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,12 @@ import numpy as np
 from contenders import OUTPUT_GATE
 from criteria import draw
 from networks import Shape
-from students import Modern, ModernStudent
-from tasks import Array, VeryLongLags
+from rows import ROWS
+from students import Faithful, FaithfulStudent
+from tasks import Array, Conflict, Task, VeryLongLags
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-BLUE, RED, GREY = "#1d4e89", "#c1121f", "#5c6670"
+BLUE, RED, GREEN, GREY = "#1d4e89", "#c1121f", "#2a9d8f", "#5c6670"
 
 
 def axes(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> Any:
@@ -38,7 +41,7 @@ def axes(width: float, height: float, rows: int = 1, columns: int = 1, **options
 
 # --- Gradient flow before training ---------------------------------------------------------------
 
-STEPS, UNITS, ROWS = 100, 8, 16
+STEPS, UNITS, BATCH = 100, 8, 16
 
 
 def flow(layer: carousel.Layer, scale: float = 1.0) -> Array:
@@ -46,51 +49,44 @@ def flow(layer: carousel.Layer, scale: float = 1.0) -> Array:
     network, for an error at the end. `scale` multiplies the recurrent weights."""
     network = carousel.Network([layer, carousel.Dense(1)], input_size=2, seed=1)
     network.parameters()[f"{layer.name}/recurrent_kernel"][:] *= scale
-    x = np.random.default_rng(0).normal(size=(ROWS, STEPS, 2)).astype(np.float32)
-    found = network.gradient_flow(x, output_gradient=np.ones((ROWS, 1), np.float32))[layer.name]
+    x = np.random.default_rng(0).normal(size=(BATCH, STEPS, 2)).astype(np.float32)
+    found = network.gradient_flow(x, output_gradient=np.ones((BATCH, 1), np.float32))[layer.name]
     norms = found.hidden if found.cell is None else found.cell
     return np.asarray(norms / norms[-1])
 
 
 def draw_gradient_flow(path: Path) -> None:
     none = {"input_gate": False, "forget_gate": False, "output_gate": False}
+    linear = carousel.SimpleRNN(UNITS, activation="linear", name="cell")
+    # Label, colour, style, norms, and where the label begins: step and factor above the line.
     lines = [
-        ("simple RNN", RED, "-", flow(carousel.SimpleRNN(UNITS, name="cell"), 0.9)),
         (
-            "simple RNN, large weights, linear",
-            "#e07a5f",
+            "simple RNN: vanishes",
+            RED,
             "-",
-            flow(carousel.SimpleRNN(UNITS, activation="linear", name="cell"), 1.15),
+            flow(carousel.SimpleRNN(UNITS, name="cell"), 0.9),
+            -42,
+            20,
         ),
+        ("simple RNN, linear, larger weights: explodes", RED, "--", flow(linear, 1.15), -80, 30),
         (
-            "CEC, and the 1997 cell: exactly 1",
+            "CEC, and the whole 1997 cell: exactly constant",
             BLUE,
             "-",
             flow(carousel.LSTM(UNITS, **none, truncate_gates=True, name="cell")),
+            -58,
+            3,
         ),
-        (
-            "forget gate, bias 1",
-            "#2a9d8f",
-            "-",
-            flow(carousel.LSTM(UNITS, name="cell")),
-        ),
-        ("forget gate, bias 5", "#2a9d8f", "--", _with_forget_bias(5.0)),
+        ("forget gate, bias 1", GREEN, "-", flow(carousel.LSTM(UNITS, name="cell")), -92, 30),
+        ("forget gate, bias 5", GREEN, "--", _with_forget_bias(5.0), -92, 3),
     ]
     figure, ((ax,),) = axes(8, 4.2)
-    for label, color, style, norms in lines:
+    for label, color, style, norms, step, above in lines:
         shown = np.where(norms > 0, norms, np.nan)
         ax.plot(np.arange(STEPS) - STEPS + 1, shown, style, color=color, lw=2)
-        level = min(max(float(shown[0]), 3e-9), 3e5) if np.isfinite(shown[0]) else 3e-9
-        ax.annotate(
-            label,
-            (-STEPS + 1, level),
-            (4, 5),
-            textcoords="offset points",
-            color=color,
-            fontsize=9,
-        )
+        ax.text(step, shown[step - 1] * above, label, color=color, fontsize=9)
     ax.set_yscale("log")
-    ax.set_ylim(1e-9, 1e7)
+    ax.set_ylim(1e-10, 1e8)
     ax.set_xlim(-STEPS + 1, 0)
     ax.set_xlabel("steps before the error")
     ax.set_ylabel("error that arrives, relative")
@@ -102,82 +98,126 @@ def _with_forget_bias(bias: float) -> Array:
     layer = carousel.LSTM(UNITS, name="cell")
     network = carousel.Network([layer, carousel.Dense(1)], input_size=2, seed=1)
     network.parameters()["cell/bias"][UNITS : 2 * UNITS] = bias
-    x = np.random.default_rng(0).normal(size=(ROWS, STEPS, 2)).astype(np.float32)
-    norms = network.gradient_flow(x, output_gradient=np.ones((ROWS, 1), np.float32))["cell"].cell
+    x = np.random.default_rng(0).normal(size=(BATCH, STEPS, 2)).astype(np.float32)
+    norms = network.gradient_flow(x, output_gradient=np.ones((BATCH, 1), np.float32))["cell"].cell
     return np.asarray(norms / norms[-1])
 
 
-# --- A trained network at work -------------------------------------------------------------------
-
-LAG, DISTRACTORS = 100, 20
+# --- Trained networks at work --------------------------------------------------------------------
 
 
-def trained(updates: int) -> tuple[carousel.Network, VeryLongLags]:
-    """The 1997 cell, trained on task 2c until it makes no error for a while."""
-    task = VeryLongLags(LAG, DISTRACTORS)
-    student = ModernStudent(task, OUTPUT_GATE, Shape(2), Modern(rate=0.01), 0)
+def trained(task: Task, shape: Shape, recipe: Faithful, sequences: int) -> carousel.Network:
+    """The cell and the algorithm of 1997."""
+    student = FaithfulStudent(task, OUTPUT_GATE, shape, recipe, 0)
     rng = np.random.default_rng([0, 1])
-    for _ in range(updates):
-        student.present(draw(task, student.batch, rng))
+    for _ in range(sequences):
+        student.present(draw(task, 1, rng))
     tests = student.evaluate(draw(task, 256, np.random.default_rng(2)))
-    print(f"2c, q = {LAG}: {np.mean([one.correct for one in tests]):.1%} of 256 right")
-    return student.network, task
+    print(f"{task.name}: {np.mean([one.correct for one in tests]):.1%} of 256 new sequences right")
+    return student.network
 
 
-def twins(task: VeryLongLags) -> Array:
-    """(2, time, symbols): the same sequence with x and with y."""
-    sequence = task.sample(np.random.default_rng(5))
-    inputs = np.stack([sequence.inputs] * 2)
-    inputs[:, 1] = 0
-    inputs[0, 1, task.p] = inputs[1, 1, task.p + 1] = 1
-    return inputs
+def telling_unit(cell: carousel.LayerTrace) -> int:
+    """The unit whose content differs most between the two sequences at the end."""
+    return int(np.abs(cell.cell[0, -1] - cell.cell[1, -1]).argmax())
 
 
-def draw_gates(network: carousel.Network, task: VeryLongLags, path: Path) -> tuple[Any, int]:
-    """What the unit that tells x from y does; returns the trace and the unit."""
-    x = twins(task)
-    target = np.eye(2, dtype=np.float32)
-    trace = network.trace(x, target, loss="binary_crossentropy")
+def draw_gates(
+    trace: carousel.Trace,
+    labels: tuple[str, str],
+    marks: dict[int, str],
+    notes: tuple[str, str, str],
+    path: Path,
+) -> None:
+    """What the telling unit does in two sequences that differ in what is to be remembered."""
     cell = trace["cell"]
-    unit = int(np.abs(cell.cell[0, -1] - cell.cell[1, -1]).argmax())
-    steps = np.arange(1, x.shape[1] + 1)
-    figure, grid = axes(8, 6, 4, sharex=True)
+    unit = telling_unit(cell)
+    steps = np.arange(1, cell.hidden.shape[1] + 1)
+    figure, grid = axes(8, 4.6, 3, sharex=True)
     panels = (
-        ("input gate i(t)", cell.input_gate, "opens for x and y, once"),
-        ("cell state c(t)", cell.cell, "holds: the constant error carousel"),
-        ("output gate o(t)", cell.output_gate, "releases when e comes"),
-        ("output h(t)", cell.hidden, ""),
+        ("input gate i(t)", cell.input_gate),
+        ("cell state c(t)", cell.cell),
+        ("output gate o(t)", cell.output_gate),
     )
-    for ax, (name, values, note) in zip(grid[:, 0], panels):
-        for row, (label, color) in enumerate((("x came", BLUE), ("y came", RED))):
-            ax.plot(steps, values[row, :, unit], color=color, lw=1.4, label=label)
-        ax.set_title(f"{name}   {note}", loc="left", fontsize=10)
-        for step in (2, len(steps)):
-            ax.axvline(step, color=GREY, lw=0.6, ls=":")
+    for ax, (name, values), note in zip(grid[:, 0], panels, notes):
+        for row, (label, color) in enumerate(zip(labels, (BLUE, RED))):
+            line = {"marker": "o", "ms": 3} if len(steps) < 40 else {}
+            ax.plot(steps, values[row, :, unit], color=color, lw=1.4, label=label, **line)
+        ax.set_title(f"{name}: {note}", loc="left", fontsize=10)
+        for step in marks:
+            ax.axvline(step, color=GREY, lw=0.7, ls=":")
         if "gate" in name:
-            ax.set_ylim(-0.03, 1.03)
-    grid[0, 0].legend(frameon=False, loc="center right", fontsize=9)
-    grid[-1, 0].set_xlabel("step: b, then x or y, then distractors, then e")
-    grid[-1, 0].set_xlim(0, len(steps) + 1)
+            ax.set_ylim(-0.05, 1.05)
+    grid[1, 0].legend(frameon=False, loc="center right", fontsize=9)
+    last = grid[-1, 0]
+    last.set_xlim(0.5, len(steps) + 0.5)
+    last.set_xticks(list(marks), [f"{name}\nstep {step}" for step, name in marks.items()])
     figure.savefig(path)
-    return trace, unit
+
+
+def draw_conflict(gates: Path, block: Path) -> None:
+    task = Conflict(10)
+    row = ROWS["conflict"]
+    network = trained(task, row.shape, row.faithful, 3000)
+    sequence = task.sample(np.random.default_rng(5))
+    x = np.stack([sequence.inputs] * 2)
+    start = int(sequence.inputs[:, 1].argmax())
+    x[:, start, 0] = 1, -1
+    targets = (x[:, :, :1] + 1) / 2
+    targets[:, -1, 0] = 1, 0
+    trace = network.trace(x, targets, loss="binary_crossentropy")
+    draw_gates(
+        trace,
+        ("+1 was stored", "-1 was stored"),
+        {start + 1: "store", x.shape[1]: "recall"},
+        (
+            "opens at the mark, and keeps all other values out",
+            "holds",
+            "releases when asked, and stays out of the way till then",
+        ),
+        gates,
+    )
+    unit = telling_unit(trace["cell"])
+    carousel.plot.block(trace, t=start, layer="cell", unit=unit).savefig(block)
+
+
+def draw_2c(path: Path) -> None:
+    task = VeryLongLags(50, 50)
+    network = trained(task, Shape(2), Faithful(0.01, 0.2, biased=()), 30_000)
+    symbols = np.stack([task.sample(np.random.default_rng(5)).symbols] * 2).astype(np.int32)
+    symbols[:, 1] = task.p, task.p + 1
+    draw_gates(
+        network.trace(symbols),
+        ("x came", "y came"),
+        {2: "x or y", symbols.shape[1]: "e"},
+        (
+            "half open throughout; distractors have learned to bring nothing",
+            "holds, and by feedback widens the difference",
+            "opens further for e",
+        ),
+        path,
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, default=IMAGES)
-    parser.add_argument("--updates", type=int, default=1500, help="of 16 sequences, to train 2c")
+    parser.add_argument("--format", default="svg", help="svg, or png to look at")
     arguments = parser.parse_args()
     import matplotlib
 
+    # The same picture is to be the same file.
     matplotlib.rcParams["svg.hashsalt"] = "carousel"
+    os.environ["SOURCE_DATE_EPOCH"] = "0"
     carousel.set_threads(1)
     arguments.images.mkdir(parents=True, exist_ok=True)
-    draw_gradient_flow(arguments.images / "gradient-flow.svg")
-    network, task = trained(arguments.updates)
-    trace, unit = draw_gates(network, task, arguments.images / "gates-2c.svg")
-    figure = carousel.plot.block(trace, t=1, layer="cell", unit=unit)
-    figure.savefig(arguments.images / "block-2c.svg")
+
+    def path(name: str) -> Path:
+        return arguments.images / f"{name}.{arguments.format}"
+
+    draw_gradient_flow(path("gradient-flow"))
+    draw_conflict(path("gates-conflict"), path("block-conflict"))
+    draw_2c(path("gates-2c"))
     return 0
 
 

@@ -205,8 +205,8 @@ class FaithfulStudent:
 class Modern:
     """Settings of Adam; the loss is cross-entropy, or "mse" for real targets."""
 
-    rate: float = 0.01
-    batch: int = 16
+    rate: float = 0.005
+    batch: int = 4
     loss: str = "binary_crossentropy"
     clip_norm: float = 1.0
 

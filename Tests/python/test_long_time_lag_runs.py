@@ -1,0 +1,284 @@
+"""The benchmark around the long-time-lag tasks: networks, the 1997 algorithm, criteria, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "long_time_lags"
+sys.path.insert(0, str(BENCHMARK))
+import continual  # noqa: E402
+import criteria  # noqa: E402
+import networks  # noqa: E402
+import report  # noqa: E402
+import results  # noqa: E402
+import students  # noqa: E402
+import tasks  # noqa: E402
+from contenders import CONTENDERS, INPUT_GATE, OUTPUT_GATE, RNN  # noqa: E402
+from criteria import Answer  # noqa: E402
+from networks import Shape  # noqa: E402
+from rows import ROWS  # noqa: E402
+from students import Faithful, FaithfulStudent, Modern, ModernStudent  # noqa: E402
+
+
+def logistic(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+class Cell1997:
+    """The 1997 LSTM as the paper writes it, in float64: blocks of several cells, g in ±2, h in
+    ±1, and the truncated gradient as running derivatives of the states, forward in time."""
+
+    def __init__(self, student: FaithfulStudent) -> None:
+        blocks, cells = student.shape.blocks, student.shape.cells
+        self.block_of = np.repeat(np.arange(blocks), cells)
+        weights = {k: v.astype(float) for k, v in student.network.parameters().items()}
+        stacked = np.vstack(
+            [weights["cell/kernel"], weights["cell/recurrent_kernel"], weights["cell/bias"]]
+        )
+        units = blocks * cells
+        self.w_in = stacked[:, :units][:, ::cells].copy()
+        self.w_cell = 2 * stacked[:, units : 2 * units]
+        self.w_out = stacked[:, 2 * units :][:, ::cells].copy()
+        self.v = np.vstack([weights["output/kernel"], weights["output/bias"]])
+
+    def learn(self, sequence: tasks.Sequence, rate: float) -> float:
+        units, sources = len(self.block_of), len(self.w_in)
+        s, y = np.zeros(units), np.zeros(units)
+        ds_in, ds_cell = np.zeros((sources, units)), np.zeros((sources, units))
+        for x in sequence.inputs.astype(float):
+            source = np.concatenate([x, y, [1.0]])
+            gate_in = logistic(source @ self.w_in)
+            gate_out = logistic(source @ self.w_out)
+            squashed = logistic(source @ self.w_cell)
+            g = 4 * squashed - 2
+            of_cell = gate_in[self.block_of]
+            s = s + of_cell * g
+            ds_in += source[:, None] * (g * of_cell * (1 - of_cell))
+            ds_cell += source[:, None] * (of_cell * 4 * squashed * (1 - squashed))
+            h = 2 * logistic(s) - 1
+            y = gate_out[self.block_of] * h
+        last = np.concatenate([y, [1.0]])
+        output = logistic(last @ self.v)
+        error = sequence.targets[-1] - output
+        delta = error * output * (1 - output)
+        to_cell = self.v[:-1] @ delta
+        to_state = gate_out[self.block_of] * (1 - h**2) / 2 * to_cell
+        for block in range(len(gate_in)):
+            of = self.block_of == block
+            slope = gate_out[block] * (1 - gate_out[block])
+            self.w_out[:, block] += rate * source * slope * (h[of] @ to_cell[of])
+            self.w_in[:, block] += rate * ds_in[:, of] @ to_state[of]
+        self.w_cell += rate * ds_cell * to_state
+        self.v += rate * np.outer(last, delta)
+        return float(np.abs(error).mean())
+
+
+@pytest.mark.parametrize("shape", [Shape(2, 2), Shape(3, 1)])
+def test_the_faithful_mode_is_the_algorithm_of_1997(shape: Shape) -> None:
+    """Several online updates: the same weights as the paper's formulas give."""
+    task = tasks.Adding(20)
+    recipe = Faithful(0.5, 0.3, input_bias=(-1, -2, -3)[: shape.blocks])
+    student = FaithfulStudent(task, OUTPUT_GATE, shape, recipe, seed=3)
+    paper = Cell1997(student)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sequence = task.sample(rng)
+        error = paper.learn(sequence, recipe.rate)
+        (answer,) = student.present([sequence])
+        assert abs(answer.error - error) < 1e-5
+    now = Cell1997(student)
+    for name in ("w_in", "w_cell", "w_out", "v"):
+        np.testing.assert_allclose(getattr(now, name), getattr(paper, name), atol=2e-5)
+
+
+def test_cells_of_a_block_keep_sharing_their_gates() -> None:
+    task = tasks.TemporalOrder(2)
+    student = FaithfulStudent(task, OUTPUT_GATE, Shape(2, 2), Faithful(0.5, 0.1, (-2, -4)), 0)
+    rng = np.random.default_rng(0)
+    before = student.network.parameters()["cell/kernel"].copy()
+    for _ in range(5):
+        student.present([task.sample(rng)])
+    kernel = student.network.parameters()["cell/kernel"]
+    assert not np.array_equal(kernel, before)
+    for gate in ("input", "output"):
+        columns = kernel[:, networks.columns(OUTPUT_GATE, student.shape, gate)]
+        np.testing.assert_array_equal(columns[:, ::2], columns[:, 1::2])
+    cells = kernel[:, networks.columns(OUTPUT_GATE, student.shape, "cell")]
+    assert not np.allclose(cells[:, ::2], cells[:, 1::2])
+
+
+@pytest.mark.parametrize("contender", [RNN, INPUT_GATE, OUTPUT_GATE])
+def test_ids_are_the_same_network_as_unit_vectors(
+    contender: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = tasks.VeryLongLags(q=20, p=40)
+    recipe = Faithful(0.1, 0.2, biased=())
+    wide = FaithfulStudent(task, contender, Shape(2), recipe, 0)
+    monkeypatch.setattr(networks, "WIDE", 1000)
+    dense = FaithfulStudent(task, contender, Shape(2), recipe, 0)
+    assert "input/embeddings" not in dense.network.parameters()
+    pairs = {"cell/kernel": "input/embeddings"}
+    for name, values in dense.network.parameters().items():
+        values[:] = wide.network.parameters()[pairs.get(name, name)]
+    dense.learner.parameters_changed()
+    rng = np.random.default_rng(0)
+    for sequence in criteria.draw(task, 20, rng):
+        monkeypatch.setattr(networks, "WIDE", 32)
+        one = wide.present([sequence])[0]
+        monkeypatch.setattr(networks, "WIDE", 1000)
+        assert abs(one.error - dense.present([sequence])[0].error) < 1e-5
+    for name, values in dense.network.parameters().items():
+        np.testing.assert_allclose(
+            values, wide.network.parameters()[pairs.get(name, name)], atol=1e-5
+        )
+    kernel = wide.network.parameters()["cell/kernel"]
+    np.testing.assert_array_equal(kernel, np.eye(len(kernel)))
+
+
+@pytest.mark.parametrize("name", list(CONTENDERS))
+def test_every_contender_learns_from_every_kind_of_task(name: str) -> None:
+    for task in (tasks.EmbeddedReber(), tasks.VeryLongLags(20, 40), tasks.Adding(20)):
+        loss = "mse" if isinstance(task, tasks.Adding) else "binary_crossentropy"
+        student = ModernStudent(task, CONTENDERS[name], Shape(4), Modern(batch=4, loss=loss), 0)
+        rng = np.random.default_rng(0)
+        before = student.network.parameter_buffer().copy()
+        answers = student.present(criteria.draw(task, 4, rng))
+        assert len(answers) == 4 and all(0 <= one.error <= 1 for one in answers)
+        assert not np.array_equal(before, student.network.parameter_buffer())
+        sequences = criteria.draw(task, 5, rng)
+        together = students.evaluate(student.network, task, sequences)
+        alone = [students.evaluate(student.network, task, [one])[0] for one in sequences]
+        assert together == alone
+
+
+def test_weights_are_as_many_as_the_papers_say_but_for_gates_that_see_gates() -> None:
+    """The published numbers, less the connections from gates (and what they lead to)."""
+
+    def count(key: str) -> int:
+        row = ROWS[key]
+        contender = CONTENDERS[row.headline]
+        student = FaithfulStudent(row.task, contender, row.shape, row.faithful, 0)
+        free = {
+            name: (student.rates[spot] > 0).sum()
+            for name, (spot, _) in networks.places(student.network).items()
+            if name not in networks.frozen(row.task)
+        }
+        shared = sum(len(group) for group in student.groups[1:])
+        held = sum((student.rates[group] == 0).sum() for group in student.groups[1:])
+        return int(sum(free.values()) - shared + held)
+
+    gates = {"adding_T100": 4, "temporal_order_6a": 4, "temporal_order_6b": 6, "2c_q100": 4}
+    published = {"adding_T100": 93, "temporal_order_6a": 156, "temporal_order_6b": 308}
+    published["2c_q100"] = 664
+    hidden = {"adding_T100": 8, "temporal_order_6a": 8, "temporal_order_6b": 12, "2c_q100": 6}
+    for key, total in published.items():
+        assert count(key) == total - gates[key] * hidden[key], key
+
+
+# --- Criteria ------------------------------------------------------------------------------------
+
+
+def nobody(sequences: object) -> list[Answer]:
+    raise AssertionError("this criterion evaluates nothing")
+
+
+def feed(criterion: criteria.Criterion, flags: str, errors: float = 0.0) -> bool:
+    """One training sequence for each character, `x` right."""
+    return any(criterion.observe([Answer(flag == "x", errors)], nobody) for flag in flags)
+
+
+def test_a_row_of_right_answers_counts_what_came_before_it() -> None:
+    criterion = criteria.Consecutive(3)
+    assert not feed(criterion, "xx.x.xx")
+    assert feed(criterion, "x")
+    assert criterion.sequences == 5
+    in_batches = criteria.Consecutive(3)
+    assert not in_batches.observe([Answer(True, 0), Answer(False, 0)], nobody)
+    assert in_batches.observe([Answer(True, 0)] * 5, nobody)
+    assert in_batches.sequences == 2
+
+
+def test_the_last_answers_have_to_be_right_and_near() -> None:
+    criterion = criteria.Recent(4, wrong=1, error=0.1)
+    assert not feed(criterion, ".xxx")
+    assert feed(criterion, "x")
+    assert criterion.sequences == 5
+    assert not feed(criteria.Recent(4, wrong=1, error=0.1), "xxxxxx", errors=0.2)
+    assert feed(criteria.Recent(4, wrong=2), ".xxx")
+    assert not feed(criteria.Recent(4, wrong=2), "..xx")
+
+
+def test_a_test_set_is_looked_at_now_and_then() -> None:
+    task = tasks.TwoSequence(20, 3)
+    tests = criteria.draw(task, 7, np.random.default_rng(0))
+    asked = []
+
+    def evaluate(sequences: object) -> list[Answer]:
+        asked.append(sequences)
+        right = len(asked) > 1
+        return [Answer(right, 0.5 if len(asked) < 3 else 0.001)] * 7
+
+    criterion = criteria.TestSet(tests, interval=4, error=0.01)
+    met = [criterion.observe([Answer(True, 0)], evaluate) for _ in range(12)]
+    assert met == [False] * 11 + [True]
+    assert len(asked) == 3 and asked[0] == tests
+    assert criterion.first_correct == 8 and criterion.sequences == 12
+
+
+def test_a_stream_is_right_until_its_first_error() -> None:
+    allowed = np.zeros((1, 3, 7))
+    allowed[0, :, [0, 1]] = 1
+    outputs = np.full((1, 3, 7), 0.1)
+    outputs[0, :, [0, 1]] = 0.9
+    outputs[0, 2, 1] = 0.05
+    np.testing.assert_array_equal(continual.right(outputs, allowed), [[True, True, False]])
+
+
+# --- Results and report --------------------------------------------------------------------------
+
+
+def test_results_keep_all_seeds(tmp_path: Path) -> None:
+    for seed in (1, 0):
+        one = results.Results(tmp_path, "modern", "3a", "rnn")
+        assert not one.has(seed)
+        one.add({"seed": seed, "success": True}, {"date": "2026-01-01"})
+    again = results.Results(tmp_path, "modern", "3a", "rnn")
+    assert [run["seed"] for run in again.runs] == [0, 1]
+    assert again.has(0) and not again.has(2)
+    assert list((tmp_path / "modern").iterdir()) == [again.path]
+
+
+def test_a_cell_of_the_table_tells_successes_and_failures() -> None:
+    def run(seed: int, sequences: int | None) -> dict[str, object]:
+        return {
+            "seed": seed,
+            "success": sequences is not None,
+            "sequences": sequences,
+            "presented": 5000,
+        }
+
+    assert report.cell(None) == "not run"
+    assert report.cell({"runs": [run(0, 10), run(1, 30), run(2, None)]}) == "**2/3**, 20"
+    assert report.cell({"runs": [run(0, None)]}) == "0/1 (5,000)"
+
+
+def test_the_pages_are_what_the_results_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["report.py", "--check"])
+    assert report.main() == 0, "run scripts/long-time-lags --report"
+
+
+def test_the_report_finds_a_page_that_is_out_of_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in report.pages({}):
+        (tmp_path / name).write_text((report.DOCS / name).read_text().replace("|", "!", 5))
+    arguments = ["report.py", "--docs", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
+    assert report.main() > 0
+    for name in report.pages({}):
+        (tmp_path / name).write_text((report.DOCS / name).read_text())
+    assert report.main() == 0

@@ -15,6 +15,8 @@ import criteria  # noqa: E402
 import networks  # noqa: E402
 import report  # noqa: E402
 import results  # noqa: E402
+import run  # noqa: E402
+import span  # noqa: E402
 import students  # noqa: E402
 import tasks  # noqa: E402
 from contenders import CONTENDERS, INPUT_GATE, OUTPUT_GATE, RNN  # noqa: E402
@@ -252,6 +254,40 @@ def test_results_keep_all_seeds(tmp_path: Path) -> None:
     assert list((tmp_path / "modern").iterdir()) == [again.path]
 
 
+@pytest.mark.parametrize("row, limit", [("conflict", 8), ("gts", 4), ("cerg", 30)])
+@pytest.mark.parametrize("mode", ["faithful", "modern"])
+def test_a_run_leaves_a_result_and_a_log_and_is_not_repeated(
+    row: str, limit: int, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["run.py", row, "--mode", mode, "--contenders", "forget_gate", "--seeds", "2"]
+    arguments += ["--limit", str(limit), "--results", str(tmp_path), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(run, "TESTS", 16)
+    assert run.main() == 0
+    found = results.Results(tmp_path, mode, row, "forget_gate")
+    assert [one["seed"] for one in found.runs] == [0, 1]
+    assert all(not one["success"] and one["presented"] >= limit for one in found.runs)
+    log = tmp_path / "out" / mode / f"{row}.forget_gate.0.log"
+    assert "sequences" in log.read_text()
+    before = found.path.read_bytes()
+    assert run.main() == 0
+    assert found.path.read_bytes() == before
+
+
+def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
+    runs = []
+    for _ in range(2):
+        with (tmp_path / "log").open("w") as log:
+            found = run.run(ROWS["conflict"], "faithful", OUTPUT_GATE, 5, 300, log)
+        runs.append({name: found[name] for name in ("success", "presented", "wrong")})
+    assert runs[0] == runs[1]
+
+
+def test_an_lstm_spans_a_short_lag_soon() -> None:
+    rate, sequences = span.accuracy("lstm", 5, seed=0, updates=120)
+    assert rate > 0.95 and sequences <= 120 * 16
+
+
 def test_a_cell_of_the_table_tells_successes_and_failures() -> None:
     def run(seed: int, sequences: int | None) -> dict[str, object]:
         return {
@@ -274,11 +310,11 @@ def test_the_pages_are_what_the_results_say(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_report_finds_a_page_that_is_out_of_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in report.pages({}):
+    for name in report.pages(tmp_path):
         (tmp_path / name).write_text((report.DOCS / name).read_text().replace("|", "!", 5))
     arguments = ["report.py", "--docs", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert report.main() > 0
-    for name in report.pages({}):
+    for name in report.pages(tmp_path):
         (tmp_path / name).write_text((report.DOCS / name).read_text())
     assert report.main() == 0

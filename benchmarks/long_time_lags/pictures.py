@@ -15,7 +15,7 @@ from typing import Any
 
 import carousel
 import numpy as np
-from contenders import OUTPUT_GATE
+from contenders import CEC, INPUT_GATE, OUTPUT_GATE
 from criteria import draw
 from networks import Shape
 from rows import ROWS
@@ -56,35 +56,29 @@ def flow(layer: carousel.Layer, scale: float = 1.0) -> Array:
 
 
 def draw_gradient_flow(path: Path) -> None:
-    none = {"input_gate": False, "forget_gate": False, "output_gate": False}
-    linear = carousel.SimpleRNN(UNITS, activation="linear", name="cell")
-    # Label, colour, style, norms, and where the label begins: step and factor above the line.
-    lines = [
-        (
-            "simple RNN: vanishes",
-            RED,
-            "-",
-            flow(carousel.SimpleRNN(UNITS, name="cell"), 0.9),
-            -42,
-            20,
-        ),
-        ("simple RNN, linear, larger weights: explodes", RED, "--", flow(linear, 1.15), -80, 30),
-        (
-            "CEC, and the whole 1997 cell: exactly constant",
-            BLUE,
-            "-",
-            flow(carousel.LSTM(UNITS, **none, truncate_gates=True, name="cell")),
-            -58,
-            3,
-        ),
-        ("forget gate, bias 1", GREEN, "-", flow(carousel.LSTM(UNITS, name="cell")), -92, 30),
-        ("forget gate, bias 5", GREEN, "--", _with_forget_bias(5.0), -92, 3),
-    ]
-    figure, ((ax,),) = axes(8, 4.2)
-    for label, color, style, norms, step, above in lines:
+    figure, ((ax,),) = axes(8, 4.4)
+
+    def line(norms: Array, color: str, style: str, label: str, step: int, factor: float) -> None:
+        """With its label at a step, so many times above the line."""
         shown = np.where(norms > 0, norms, np.nan)
         ax.plot(np.arange(STEPS) - STEPS + 1, shown, style, color=color, lw=2)
-        ax.text(step, shown[step - 1] * above, label, color=color, fontsize=9)
+        ax.text(step, shown[step - 1] * factor, label, color=color, fontsize=9)
+
+    simple = flow(carousel.SimpleRNN(UNITS, name="cell"), 0.9)
+    line(simple, RED, "-", "simple RNN: vanishes", -36, 0.004)
+    linear = flow(carousel.SimpleRNN(UNITS, activation="linear", name="cell"), 1.15)
+    line(linear, RED, "--", "simple RNN, linear, larger weights: explodes", -80, 30)
+    for contender in (CEC, INPUT_GATE, OUTPUT_GATE):
+        cell = carousel.LSTM(UNITS, **contender.switches, truncate_gates=True, name="cell")
+        constant = flow(cell)
+        assert np.abs(constant - 1).max() < 1e-5, contender.label
+    label = "CEC; + input gate; + output gate (1997, truncated): constant"
+    line(constant, BLUE, "-", label, -68, 3)
+    forget = flow(carousel.LSTM(UNITS, name="cell"))
+    line(forget, GREEN, "-", "+ forget gate, bias 1", -97, 60)
+    seeing = flow(carousel.LSTM(UNITS, peepholes=True, name="cell"))
+    line(seeing, GREY, ":", "+ peepholes, bias 1", -60, 0.01)
+    line(_with_forget_bias(5.0), GREEN, "--", "+ forget gate, bias 5", -97, 4)
     ax.set_yscale("log")
     ax.set_ylim(1e-10, 1e8)
     ax.set_xlim(-STEPS + 1, 0)

@@ -153,6 +153,24 @@ def machines(results: dict[tuple[str, str, str], dict[str, Any]]) -> list[str]:
     return [f"{count} runs, {hours:.1f} hours of one core in all: " + "; ".join(told) + "."]
 
 
+def cost(path: Path) -> list[str]:
+    """Of one row: seconds of one core for a thousand sequences; and of the whole benchmark."""
+    if not path.exists():
+        return ["Not measured."]
+    content = json.loads(path.read_text())
+    lines = ["| task | faithful: s per 1,000 sequences | modern |", "|---|---|---|"]
+    by = {(one["row"], one["mode"]): one["seconds"] for one in content["rows"]}
+    for key, row in ROWS.items():
+        lines.append(f"| {row.title} | {by[key, 'faithful']:.2f} | {by[key, 'modern']:.2f} |")
+    lines.append("")
+    lines.append(
+        f"All rows, contenders and {content['seeds']} seeds: at most {content['hours']:.0f} hours "
+        f"of one core, {content['hours'] / 2:.0f} on two, if every run went on to its limit "
+        f"({content['processor']}, {content['date']})."
+    )
+    return lines
+
+
 def guessing(results: dict[tuple[str, str, str], dict[str, Any]]) -> list[str]:
     content = results.get(("guessing", "3a", "rnn"))
     if content is None:
@@ -168,8 +186,9 @@ def guessing(results: dict[tuple[str, str, str], dict[str, Any]]) -> list[str]:
     ]
 
 
-def pages(results: dict[tuple[str, str, str], dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
-    """By page: what stands between its marks."""
+def pages(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """By page: what stands between its marks, from the results in a folder."""
+    results = load(folder)
     return {
         "long-time-lags.md": {
             "headline": headline_table(results),
@@ -177,6 +196,7 @@ def pages(results: dict[tuple[str, str, str], dict[str, Any]]) -> dict[str, dict
             "modern": table("modern", results),
             "guessing": guessing(results),
             "settings": settings_table(),
+            "cost": cost(folder / "cost.json"),
             "machine": machines(results),
         },
         "how-the-lstm-came-to-be.md": {part: story_table(part, results) for part in STORY},
@@ -201,7 +221,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     differ = 0
-    for name, contents in pages(load(arguments.results)).items():
+    for name, contents in pages(arguments.results).items():
         page = arguments.docs / name
         old = page.read_text()
         new = filled(old, contents)

@@ -214,8 +214,9 @@ class Modern:
 class ModernStudent:
     """Adam on whole gradients (no truncation), clipped by their norm, in batches.
 
-    Initial weights are Keras's; the forget gates' biases are log u with u uniform in (1, lag)
-    (Tallec and Ollivier 2018), so that cells begin with memories of all lengths up to the task's.
+    Initial weights are Keras's; forget gates begin with biases log u, u uniform in (1, length of
+    the task), and the input gates beside them with the negative of theirs (Tallec and Ollivier
+    2018), so that cells begin with memories of all lengths up to the task's.
     """
 
     def __init__(
@@ -236,8 +237,10 @@ class ModernStudent:
             table[:] = rng.uniform(-limit, limit, table.shape)
         where = columns(contender, shape, "forget")
         if where is not None:
-            lag = task.sample(np.random.default_rng(0)).length
-            parameters["cell/bias"][where] = np.log(rng.uniform(1, max(lag, 2), shape.units))
+            length = task.sample(np.random.default_rng(0)).length
+            memories = np.log(rng.uniform(1, max(length, 2), shape.units))
+            parameters["cell/bias"][where] = memories
+            parameters["cell/bias"][columns(contender, shape, "input")] = -memories
         self.learner = Learner(
             self.network,
             task,

@@ -574,10 +574,11 @@ class Conflict:
 class Lag:
     """The smallest long-lag task: say at the end which of two symbols came first.
 
-    `lag` steps of unit-variance noise lie between; used for the memory span picture.
+    `lag` steps of noise (variance `noise`, as in 3a) lie between; used for the memory span picture.
     """
 
     lag: int = 10
+    noise: float = 0.2
     output_activation: str = "sigmoid"
     input_size: int = 2
     output_size: int = 1
@@ -589,7 +590,7 @@ class Lag:
     def sample(self, rng: Rng) -> Sequence:
         bit = bool(rng.integers(2))
         inputs = np.zeros((self.lag + 1, 2), np.float32)
-        inputs[1:, 1] = rng.normal(0, 1, self.lag)
+        inputs[1:, 1] = rng.normal(0, self.noise**0.5, self.lag)
         inputs[0, 0] = 1 if bit else -1
         return _at_the_end(inputs, [float(bit)])
 

@@ -16,8 +16,12 @@ let optimised = [
   let avx2: [SwiftSetting] = [
     .unsafeFlags(optimised + ["-Xcc", "-march=x86-64-v3"]), .define("KERNELS_AVX2"),
   ]
+  // For testing without a processor that has AVX-512: the tiles and layouts of that set in AVX2 instructions
+  // (docs/adding-an-instruction-set.md).
+  let plays512 = Context.environment["CAROUSEL_AVX512_ON_AVX2"] != nil
   let avx512: [SwiftSetting] = [
-    .unsafeFlags(optimised + ["-Xcc", "-march=x86-64-v4"]), .define("KERNELS_AVX512"),
+    .unsafeFlags(optimised + ["-Xcc", plays512 ? "-march=x86-64-v3" : "-march=x86-64-v4"]),
+    .define("KERNELS_AVX512"),
   ]
   let kernelTargets: [Target] = [
     .target(
@@ -27,6 +31,7 @@ let optimised = [
     .target(name: "KernelsAVX512", dependencies: ["KernelInterface"], swiftSettings: avx512),
   ]
 #else
+  let plays512 = false
   let kernelTargets: [Target] = [
     .target(
       name: "KernelsBaseline", dependencies: ["KernelInterface"],
@@ -47,7 +52,8 @@ let package = Package(
     .library(name: "carousel", type: .dynamic, targets: ["Carousel"]),
   ],
   targets: [
-    .target(name: "CPlatform"),
+    .target(
+      name: "CPlatform", cSettings: plays512 ? [.define("CAROUSEL_AVX512_ON_AVX2")] : []),
     .target(name: "KernelInterface"),
     .target(name: "LSTM", dependencies: kernelDependencies + ["CPlatform"]),
     // Headers only: libhdf5 and libzip are opened when the first file is (Sources/ModelFiles).

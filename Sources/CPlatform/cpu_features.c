@@ -22,6 +22,9 @@ uint32_t carousel_cpu_features(void) {
     const unsigned bmi1 = 1u << 3, avx2 = 1u << 5, bmi2 = 1u << 8;
     if ((b7 & (bmi1 | avx2 | bmi2)) != (bmi1 | avx2 | bmi2)) return 0;
     uint32_t features = CAROUSEL_CPU_AVX2_FMA;
+#ifdef CAROUSEL_AVX512_ON_AVX2
+    features |= CAROUSEL_CPU_AVX512; /* its kernels are compiled for AVX2 in this build (Package.swift) */
+#endif
 
     const unsigned f = 1u << 16, dq = 1u << 17, cd = 1u << 28, bw = 1u << 30, vl = 1u << 31;
     const unsigned v4 = f | dq | cd | bw | vl;

@@ -28,16 +28,9 @@
   float((n &<< 23) &+ splat(bits: 0x3f80_0000))
 }
 
-/// max(-|x|, limit) for a negative limit. Negative floats compare like their bit patterns, and the
-/// integer minimum takes one cycle. NaN becomes the limit.
+/// max(-|x|, limit), NaN stays NaN.
 @inline(always) private func minusMagnitude(_ x: Vector, atLeast limit: Float) -> Vector {
-  let pattern = bits(x) | splat(bits: 0x8000_0000)
-  let bound = bits(splat(limit))
-  return float(select(pattern .> bound, bound, pattern))
-}
-
-@inline(always) private func keepNaN(of x: Vector, in y: Vector) -> Vector {
-  select(x.isNaN, x, y)
+  atLeast(float(bits(x) | splat(bits: 0x8000_0000)), splat(limit))
 }
 
 @inline(always) func exponential(_ x: Vector) -> Vector {
@@ -64,7 +57,7 @@ private let inverseScale: Float = 0x1p-64
   let scaled = scaledExponentialOfMinusMagnitude(x)
   let denominator = fma(scaled, splat(inverseScale), splat(1))
   let numerator = select(x .< splat(0), scaled * splat(inverseScale), splat(1))
-  return keepNaN(of: x, in: numerator / denominator)
+  return numerator / denominator
 }
 
 /// tanh |x| = -m / (2 + m), m = exp(-2 |x|) - 1 computed without cancellation.
@@ -74,7 +67,7 @@ private let inverseScale: Float = 0x1p-64
   let (r, n) = reduce(y + y)
   let scale = powerOfTwo(n)
   let m = fma(scale, smallExponentialMinusOne(r), scale - splat(1))
-  return keepNaN(of: x, in: copySign(of: x, to: m / (splat(2) + m)))
+  return copySign(of: x, to: m / (splat(2) + m))
 }
 
 /// log(1 + e) for 0 <= e <= 1 (polynomial of Cephes' logf).

@@ -3,6 +3,15 @@ import KernelInterface
 func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
   guard let deltas = arguments.pointee.deltas, let cellGradient = arguments.pointee.cellGradient
   else { return }
+  if arguments.pointee.isStandard, let gradients = arguments.pointee.outputGradient {
+    for row in 0..<arguments.pointee.rows {
+      backwardStandard(
+        arguments, row, gradients + row * arguments.pointee.outputGradientStride,
+        deltas + row * arguments.pointee.deltasStride,
+        cellGradient + row * arguments.pointee.cellGradientStride)
+    }
+    return
+  }
   var memory = (Chunk(), Chunk(), Chunk())
   withUnsafeMutablePointer(to: &memory) { memory in
     let scratch = aligned(memory)
@@ -13,6 +22,48 @@ func lstmBackward(_ arguments: UnsafePointer<LSTMPointwiseArguments>) {
       if arguments.pointee.computesOutput { p.computeOutput(scratch) }
       if arguments.pointee.computesCell { p.computeCell(scratch) }
     }
+  }
+}
+
+extension LSTMPointwiseArguments {
+  /// The usual cell, both halves at once: four gates in the usual order, sigmoid and tanh, and nothing else.
+  @inline(always) var isStandard: Bool {
+    blocks.input == 0 && blocks.forget == 1 && blocks.cell == 2 && blocks.output == 3
+      && !blocks.couples && computesCell && computesOutput && preactivations == nil
+      && gateActivation.code == .sigmoid && cellActivation.code == .tanh
+      && outputActivation.code == .tanh && inputPeephole == nil && forgetPeephole == nil
+      && outputPeephole == nil && cellClip == .infinity && outputSource == nil
+      && sourceGradient == nil
+  }
+}
+
+/// One row of the usual cell in one pass, with the operations of ``BackwardRow`` in their order.
+private func backwardStandard(
+  _ s: UnsafePointer<LSTMPointwiseArguments>, _ row: Int, _ outputGradient: Floats,
+  _ deltas: MutableFloats, _ cellGradient: MutableFloats
+) {
+  let width = wholeVectors(s.pointee.units)
+  let stride = s.pointee.blocks.stride
+  let gates = Floats(s.pointee.gates + row * s.pointee.gatesStride)
+  let previous = s.pointee.previousCell + row * s.pointee.previousCellStride
+  let cell = Floats(s.pointee.cell + row * s.pointee.cellStride)
+  let one = splat(1)
+  var j = 0
+  while j < width {
+    let i = load(gates + j)
+    let f = load(gates + stride + j)
+    let g = load(gates + 2 * stride + j)
+    let o = load(gates + 3 * stride + j)
+    let squashed = tanh(load(cell + j))
+    let arrived = load(outputGradient + j)
+    let source = arrived * o * (one - squashed * squashed)
+    let dc = load(cellGradient + j) + source
+    store(dc * g * (i * (one - i)), deltas + j)
+    store(dc * load(previous + j) * (f * (one - f)), deltas + stride + j)
+    store(dc * i * (one - g * g), deltas + 2 * stride + j)
+    store(arrived * squashed * (o * (one - o)), deltas + 3 * stride + j)
+    store(dc * f, cellGradient + j)
+    j += lanes
   }
 }
 

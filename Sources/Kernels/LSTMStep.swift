@@ -1,22 +1,25 @@
 import KernelInterface
 
 func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
-  if arguments.pointee.rows == 1 && arguments.pointee.isStandard {
+  if arguments.pointee.rows == 1 {
     stepOneRow(arguments)
-  } else {
+  } else if arguments.pointee.rows <= TileSums.rows {
     var sums = TileSums()
-    withUnsafeMutablePointer(to: &sums) { sums in
-      stepRows(arguments, arguments.pointee.blocks.count, aligned(sums))
-    }
+    withUnsafeMutablePointer(to: &sums) { stepRows(arguments, TileSums.rows, aligned($0)) }
+  } else {
+    var sums = BlockSums()
+    withUnsafeMutablePointer(to: &sums) { stepRows(arguments, BlockSums.rows, aligned($0)) }
   }
 }
+
+// MARK: - One row
 
 /// Batch 1: two groups at a time (three, where one would be left over) have enough sums under way to
 /// keep the multipliers busy. More at a time would leave nothing in the nearest cache for the next
 /// step, which begins where this one ended if the steps alternate in direction.
 private func stepOneRow(_ arguments: UnsafePointer<LSTMStepArguments>) {
   let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
-  let blockStride = arguments.pointee.blocks.stride
+  let isStandard = arguments.pointee.isStandard
   var visited = 0
   while visited < groups {
     let rest = groups - visited
@@ -24,104 +27,79 @@ private func stepOneRow(_ arguments: UnsafePointer<LSTMStepArguments>) {
     let first =
       arguments.pointee.descends
       ? arguments.pointee.endGroup - visited - count : arguments.pointee.firstGroup + visited
-    let p = operands(arguments, 4, row: 0, group: first)
-    let initial = arguments.pointee.initial + first * lanes
-    let places = StepPlaces(arguments, row: 0, group: first, byRow: false)
-
-    @inline(always) func tile(groups: Int) -> GroupTile {
-      GroupTile(groups: groups, blocks: 4, p, initial: initial, blockStride: blockStride)
-    }
-    switch count {
-    case 1:
-      finishStandard(places, 0, blockStride, tile(groups: 1).g0)
-    case 2:
-      let sums = tile(groups: 2)
-      finishStandard(places, 0, blockStride, sums.g0, sums.g1)
-    default:
-      let sums = tile(groups: 3)
-      finishStandard(places, 0, blockStride, sums.g0, sums.g1)
-      finishStandard(places, 2, blockStride, sums.g2)
+    if isStandard {
+      stepStandardGroups(arguments, first, count)
+    } else {
+      stepGroups(arguments, first, count)
     }
     visited += count
   }
 }
 
-/// Larger batches, and every cell that is not the usual one: a group's weights serve a tile of rows
-/// while they are in registers.
-private func stepRows(
-  _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, _ z: MutableFloats
+/// The usual cell: sums go from the products to the gates in registers.
+@inline(always) private func stepStandardGroups(
+  _ arguments: UnsafePointer<LSTMStepArguments>, _ first: Int, _ count: Int
 ) {
-  let rows = arguments.pointee.rows
-  // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
-  let tiles = (rows + TileSums.rows - 1) / TileSums.rows
-  let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
-  for visited in 0..<groups {
-    let group =
-      arguments.pointee.descends
-      ? arguments.pointee.endGroup - 1 - visited : arguments.pointee.firstGroup + visited
-    var row = 0
-    for tile in 0..<tiles {
-      let count = (rows - row + tiles - tile - 1) / (tiles - tile)
-      let p = operands(arguments, blocks, row: row, group: group)
-      multiply(arguments, blocks, p, row, count, group, z)
-      finishStep(arguments, row: row, group: group, count, byRow: true, Floats(z))
-      row += count
-    }
-  }
-}
+  let p = operands(arguments, 4, first)
+  let blockStride = arguments.pointee.blocks.stride
+  let initial = arguments.pointee.initial + first * lanes
+  let places = StepPlaces(arguments, row: 0, group: first, byRow: false)
 
-@inline(always) private func multiply(
-  _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, _ p: StepOperands,
-  _ row: Int, _ count: Int, _ group: Int, _ z: MutableFloats
-) {
-  let rowStride = arguments.pointee.initialStride
-  let initial = arguments.pointee.initial + row * rowStride + group * lanes
-  let stride = arguments.pointee.blocks.stride
-  @inline(always) func tile(rows: Int, blocks: Int) {
-    rowTile(
-      rows: rows, blocks: blocks, p, initial: initial, initialStride: rowStride,
-      blockStride: stride, z)
+  @inline(always) func tile(groups: Int) -> GroupTile {
+    GroupTile(groups: groups, blocks: 4, p, initial: initial, blockStride: blockStride)
   }
-  switch (blocks, count) {
-  case (4, 2): tile(rows: 2, blocks: 4)
-  case (4, 3): tile(rows: 3, blocks: 4)
-  case (3, 2): tile(rows: 2, blocks: 3)
-  case (3, 3): tile(rows: 3, blocks: 3)
-  #if KERNELS_AVX512
-    case (4, 4): tile(rows: 4, blocks: 4)
-    case (4, 5): tile(rows: 5, blocks: 4)
-    case (4, 6): tile(rows: 6, blocks: 4)
-    case (3, 4): tile(rows: 4, blocks: 3)
-    case (3, 5): tile(rows: 5, blocks: 3)
-    case (3, 6): tile(rows: 6, blocks: 3)
-  #endif
+  switch count {
+  case 1:
+    finishStandard(places, 0, blockStride, tile(groups: 1).g0)
+  case 2:
+    let sums = tile(groups: 2)
+    finishStandard(places, 0, blockStride, sums.g0, sums.g1)
   default:
-    // One or two blocks, or a batch of which one row is left: nobody runs these for speed.
-    for r in 0..<count {
-      let p = operands(arguments, blocks, row: row + r, group: group)
-      oneGroup(blocks, p, initial + r * rowStride, stride, z + r * 4 * lanes)
-    }
+    let sums = tile(groups: 3)
+    finishStandard(places, 0, blockStride, sums.g0, sums.g1)
+    finishStandard(places, 2, blockStride, sums.g2)
   }
 }
 
-/// One row by one group, any number of blocks.
-@inline(never) private func oneGroup(
-  _ blocks: Int, _ p: StepOperands, _ initial: Floats, _ stride: Int, _ z: MutableFloats
+/// Every other cell.
+@inline(never) private func stepGroups(
+  _ arguments: UnsafePointer<LSTMStepArguments>, _ first: Int, _ count: Int
 ) {
-  @inline(always) func tile(blocks: Int) {
-    GroupTile(groups: 1, blocks: blocks, p, initial: initial, blockStride: stride)
-      .g0.write(blocks, z)
-  }
-  switch blocks {
-  case 1: tile(blocks: 1)
-  case 2: tile(blocks: 2)
-  case 3: tile(blocks: 3)
-  default: tile(blocks: 4)
+  let blocks = arguments.pointee.blocks.count
+  let p = operands(arguments, blocks, first)
+  let initial = arguments.pointee.initial + first * lanes
+  let stride = arguments.pointee.blocks.stride
+  var sums = TileSums()
+  withUnsafeMutablePointer(to: &sums) { sums in
+    let z = aligned(sums)
+    @inline(always) func tile(groups: Int, blocks: Int) {
+      let tile = GroupTile(
+        groups: groups, blocks: blocks, p, initial: initial, blockStride: stride)
+      tile.g0.write(blocks, z)
+      if groups > 1 { tile.g1.write(blocks, z + 4 * lanes) }
+      if groups > 2 { tile.g2.write(blocks, z + 8 * lanes) }
+    }
+    switch (blocks, count) {
+    case (4, 1): tile(groups: 1, blocks: 4)
+    case (4, 2): tile(groups: 2, blocks: 4)
+    case (4, _): tile(groups: 3, blocks: 4)
+    case (3, 1): tile(groups: 1, blocks: 3)
+    case (3, 2): tile(groups: 2, blocks: 3)
+    case (3, _): tile(groups: 3, blocks: 3)
+    case (2, 1): tile(groups: 1, blocks: 2)
+    case (2, 2): tile(groups: 2, blocks: 2)
+    case (2, _): tile(groups: 3, blocks: 2)
+    case (_, 1): tile(groups: 1, blocks: 1)
+    case (_, 2): tile(groups: 2, blocks: 1)
+    default: tile(groups: 3, blocks: 1)
+    }
+    finishStep(arguments, row: 0, group: first, count, byRow: false, Floats(z))
   }
 }
 
+/// Row 0 and a group's weights.
 @inline(always) private func operands(
-  _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, row: Int, group: Int
+  _ arguments: UnsafePointer<LSTMStepArguments>, _ blocks: Int, _ group: Int
 ) -> StepOperands {
   let hidden = arguments.pointee.hidden
   let weights = arguments.pointee.recurrentWeights
@@ -131,13 +109,120 @@ private func stepRows(
   var inputWeights = weights
   if let given = arguments.pointee.input, let packed = arguments.pointee.inputWeights {
     width = arguments.pointee.inputWidth
-    x = given + row * arguments.pointee.inputStride
+    x = given
     inputWeights = packed + group * width * blocks * lanes
   }
   return StepOperands(
-    inputWidth: width, input: x, inputStride: arguments.pointee.inputStride,
-    inputWeights: inputWeights, hiddenWidth: arguments.pointee.hiddenWidth,
-    hidden: hidden + row * arguments.pointee.hiddenStride,
-    hiddenStride: arguments.pointee.hiddenStride,
+    inputWidth: width, input: x, inputWeights: inputWeights,
+    hiddenWidth: arguments.pointee.hiddenWidth, hidden: hidden,
     recurrentWeights: weights + group * arguments.pointee.hiddenWidth * blocks * lanes)
+}
+
+// MARK: - Several rows
+
+/// Floats of a group's weights that all rows use before the next ones are fetched: 16 KiB.
+private var weightBlock: Int { 4096 }
+
+/// A block of a group's weights serves up to `capacity` rows while it is in the nearest cache, and a tile of
+/// rows while its vectors are in registers. `z` has room for the sums of these rows.
+private func stepRows(
+  _ arguments: UnsafePointer<LSTMStepArguments>, _ capacity: Int, _ z: MutableFloats
+) {
+  let rows = arguments.pointee.rows
+  let blocks = arguments.pointee.blocks.count
+  let rowBlocks = (rows + capacity - 1) / capacity
+  let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
+  for visited in 0..<groups {
+    let group =
+      arguments.pointee.descends
+      ? arguments.pointee.endGroup - 1 - visited : arguments.pointee.firstGroup + visited
+    let panel = group * blocks * lanes
+    var row = 0
+    for block in 0..<rowBlocks {
+      let count = (rows - row + rowBlocks - block - 1) / (rowBlocks - block)
+      var p = RowOperands(
+        x: arguments.pointee.hidden, xStride: 0, weights: arguments.pointee.recurrentWeights,
+        depth: 0,
+        start: arguments.pointee.initial + row * arguments.pointee.initialStride + group * lanes,
+        startStride: arguments.pointee.initialStride, startBlock: arguments.pointee.blocks.stride)
+      if let x = arguments.pointee.input, let weights = arguments.pointee.inputWeights {
+        p.xStride = arguments.pointee.inputStride
+        p.x = x + row * p.xStride
+        p.depth = arguments.pointee.inputWidth
+        p.weights = weights + panel * p.depth
+        addProduct(count, blocks, &p, z)
+      }
+      p.xStride = arguments.pointee.hiddenStride
+      p.x = arguments.pointee.hidden + row * p.xStride
+      p.depth = arguments.pointee.hiddenWidth
+      p.weights = arguments.pointee.recurrentWeights + panel * p.depth
+      addProduct(count, blocks, &p, z)
+      finishStep(arguments, row: row, group: group, count, byRow: true, Floats(z))
+      row += count
+    }
+  }
+}
+
+/// z = start + one of the two products; the next begins from z.
+private func addProduct(
+  _ rows: Int, _ blocks: Int, _ product: inout RowOperands, _ z: MutableFloats
+) {
+  // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
+  let tiles = (rows + TileSums.rows - 1) / TileSums.rows
+  let most = tiles == 1 ? product.depth : weightBlock / (blocks * lanes)
+  var k = 0
+  while k < product.depth {
+    let depth = product.depth - k < most ? product.depth - k : most
+    var row = 0
+    for tile in 0..<tiles {
+      let count = (rows - row + tiles - tile - 1) / (tiles - tile)
+      multiplyTile(
+        count, blocks,
+        RowOperands(
+          x: product.x + row * product.xStride + k, xStride: product.xStride,
+          weights: product.weights + k * blocks * lanes, depth: depth,
+          start: product.start + row * product.startStride, startStride: product.startStride,
+          startBlock: product.startBlock),
+        z + row * 4 * lanes)
+      row += count
+    }
+    k += depth
+    product.start = Floats(z)
+    product.startStride = 4 * lanes
+    product.startBlock = lanes
+  }
+}
+
+@inline(always) private func multiplyTile(
+  _ rows: Int, _ blocks: Int, _ p: RowOperands, _ z: MutableFloats
+) {
+  switch (blocks, rows) {
+  case (4, 1): rowTile(rows: 1, blocks: 4, p, z)
+  case (4, 2): rowTile(rows: 2, blocks: 4, p, z)
+  case (4, 3): rowTile(rows: 3, blocks: 4, p, z)
+  case (3, 1): rowTile(rows: 1, blocks: 3, p, z)
+  case (3, 2): rowTile(rows: 2, blocks: 3, p, z)
+  case (3, 3): rowTile(rows: 3, blocks: 3, p, z)
+  #if KERNELS_AVX512
+    case (4, 4): rowTile(rows: 4, blocks: 4, p, z)
+    case (4, 5): rowTile(rows: 5, blocks: 4, p, z)
+    case (4, 6): rowTile(rows: 6, blocks: 4, p, z)
+    case (3, 4): rowTile(rows: 4, blocks: 3, p, z)
+    case (3, 5): rowTile(rows: 5, blocks: 3, p, z)
+    case (3, 6): rowTile(rows: 6, blocks: 3, p, z)
+  #endif
+  default:
+    // One or two blocks: nobody runs these for speed.
+    for r in 0..<rows {
+      var one = p
+      one.x += r * p.xStride
+      one.start += r * p.startStride
+      let to = z + r * 4 * lanes
+      if blocks == 1 {
+        rowTile(rows: 1, blocks: 1, one, to)
+      } else {
+        rowTile(rows: 1, blocks: 2, one, to)
+      }
+    }
+  }
 }

@@ -47,7 +47,10 @@ struct BlockWeights {
   }
 }
 
-/// Sums of a tile, [tile row or group][block][lane]: what is handed from the products to the gates.
+/// Sums of some rows or groups, [row or group][block][lane]: what is handed from the products to the gates.
+typealias MemberSums = (Vector, Vector, Vector, Vector)
+
+/// Of one tile.
 struct TileSums {
   #if KERNELS_AVX512
     static var rows: Int { 6 }
@@ -55,13 +58,29 @@ struct TileSums {
     /// 3 x 4 accumulators, 3 inputs and a vector of weights fill the 16 registers.
     static var rows: Int { 3 }
   #endif
-  typealias Four = (Vector, Vector, Vector, Vector)
   /// Six members and room to align them.
-  var tile: (Four, Four, Four, Four, Four, Four, Four)
+  var members: (MemberSums, MemberSums, MemberSums, MemberSums, MemberSums, MemberSums, MemberSums)
 
   @inline(always) init() {
-    let four = (splat(0), splat(0), splat(0), splat(0))
-    tile = (four, four, four, four, four, four, four)
+    let z = (splat(0), splat(0), splat(0), splat(0))
+    members = (z, z, z, z, z, z, z)
+  }
+}
+
+/// Of the rows that share a block of weights while it is in the nearest cache.
+struct BlockSums {
+  static var rows: Int { 36 }
+  typealias Twelve = (
+    MemberSums, MemberSums, MemberSums, MemberSums, MemberSums, MemberSums, MemberSums, MemberSums,
+    MemberSums, MemberSums, MemberSums, MemberSums
+  )
+  /// 36 members and room to align them.
+  var members: (Twelve, Twelve, Twelve, MemberSums)
+
+  @inline(always) init() {
+    let z = (splat(0), splat(0), splat(0), splat(0))
+    let twelve = (z, z, z, z, z, z, z, z, z, z, z, z)
+    members = (twelve, twelve, twelve, z)
   }
 }
 
@@ -69,12 +88,22 @@ struct TileSums {
 struct StepOperands {
   var inputWidth: Int
   var input: Floats
-  var inputStride: Int
   var inputWeights: Floats
   var hiddenWidth: Int
   var hidden: Floats
-  var hiddenStride: Int
   var recurrentWeights: Floats
+}
+
+/// Some k of one of these products, for some rows of the batch, and what their sums start from: row r at
+/// `start + r * startStride`, its block b at `b * startBlock`.
+struct RowOperands {
+  var x: Floats
+  var xStride: Int
+  var weights: Floats
+  var depth: Int
+  var start: Floats
+  var startStride: Int
+  var startBlock: Int
 }
 
 #if !KERNELS_AVX512
@@ -90,12 +119,9 @@ struct StepOperands {
 #endif
 
 /// `rows` rows of the batch by one group; `rows` and `blocks` are literals at every call.
-@inline(always) func rowTile(
-  rows: Int, blocks: Int, _ p: StepOperands, initial: Floats, initialStride: Int, blockStride: Int,
-  _ z: MutableFloats
-) {
+@inline(always) func rowTile(rows: Int, blocks: Int, _ p: RowOperands, _ z: MutableFloats) {
   @inline(always) func begin(_ r: Int) -> BlockRow {
-    BlockRow(blocks, initial + (r < rows ? r : 0) * initialStride, blockStride)
+    BlockRow(blocks, p.start + (r < rows ? r : 0) * p.startStride, p.startBlock)
   }
   var r0 = begin(0)
   var r1 = begin(1)
@@ -105,34 +131,31 @@ struct StepOperands {
     var r4 = begin(4)
     var r5 = begin(5)
   #endif
-  @inline(always) func accumulate(_ depth: Int, _ x: Floats, _ s: Int, _ weights: Floats) {
-    var a = x
-    var w = weights
-    for _ in 0..<depth {
-      #if KERNELS_AVX512
-        let row = BlockWeights(blocks, w)
-        r0.add(a[0], row, blocks)
-        if rows > 1 { r1.add(a[s], row, blocks) }
-        if rows > 2 { r2.add(a[2 * s], row, blocks) }
-        if rows > 3 { r3.add(a[3 * s], row, blocks) }
-        if rows > 4 { r4.add(a[4 * s], row, blocks) }
-        if rows > 5 { r5.add(a[5 * s], row, blocks) }
-      #else
-        // With 12 sums there is room for the inputs of three rows and one vector of weights.
-        let x0 = splat(a[0])
-        let x1 = rows > 1 ? splat(a[s]) : x0
-        let x2 = rows > 2 ? splat(a[2 * s]) : x0
-        addBlock(rows, load(w), x0, x1, x2, &r0.b0, &r1.b0, &r2.b0)
-        if blocks > 1 { addBlock(rows, load(w + lanes), x0, x1, x2, &r0.b1, &r1.b1, &r2.b1) }
-        if blocks > 2 { addBlock(rows, load(w + 2 * lanes), x0, x1, x2, &r0.b2, &r1.b2, &r2.b2) }
-        if blocks > 3 { addBlock(rows, load(w + 3 * lanes), x0, x1, x2, &r0.b3, &r1.b3, &r2.b3) }
-      #endif
-      a += 1
-      w += blocks * lanes
-    }
+  var a = p.x
+  var w = p.weights
+  let s = p.xStride
+  for _ in 0..<p.depth {
+    #if KERNELS_AVX512
+      let row = BlockWeights(blocks, w)
+      r0.add(a[0], row, blocks)
+      if rows > 1 { r1.add(a[s], row, blocks) }
+      if rows > 2 { r2.add(a[2 * s], row, blocks) }
+      if rows > 3 { r3.add(a[3 * s], row, blocks) }
+      if rows > 4 { r4.add(a[4 * s], row, blocks) }
+      if rows > 5 { r5.add(a[5 * s], row, blocks) }
+    #else
+      // With 12 sums there is room for the inputs of three rows and one vector of weights.
+      let x0 = splat(a[0])
+      let x1 = rows > 1 ? splat(a[s]) : x0
+      let x2 = rows > 2 ? splat(a[2 * s]) : x0
+      addBlock(rows, load(w), x0, x1, x2, &r0.b0, &r1.b0, &r2.b0)
+      if blocks > 1 { addBlock(rows, load(w + lanes), x0, x1, x2, &r0.b1, &r1.b1, &r2.b1) }
+      if blocks > 2 { addBlock(rows, load(w + 2 * lanes), x0, x1, x2, &r0.b2, &r1.b2, &r2.b2) }
+      if blocks > 3 { addBlock(rows, load(w + 3 * lanes), x0, x1, x2, &r0.b3, &r1.b3, &r2.b3) }
+    #endif
+    a += 1
+    w += blocks * lanes
   }
-  accumulate(p.inputWidth, p.input, p.inputStride, p.inputWeights)
-  accumulate(p.hiddenWidth, p.hidden, p.hiddenStride, p.recurrentWeights)
   r0.write(blocks, z)
   if rows > 1 { r1.write(blocks, z + 4 * lanes) }
   if rows > 2 { r2.write(blocks, z + 8 * lanes) }

@@ -18,7 +18,8 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
       multiplyRows(
         p.depth, columns,
         TileOperands(
-          a: p.a + m * p.aStride, aRowStride: 1, aDepthStride: p.aStride,
+          start: Floats(p.c + j), startStride: p.cStride, a: p.a + m * p.aStride, aRowStride: 1,
+          aDepthStride: p.aStride,
           b: Floats(p.scratch), depth: rows),
         p.c + j, p.cStride)
       j += panelColumns

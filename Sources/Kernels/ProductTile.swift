@@ -11,8 +11,11 @@
 @inline(always) var panelColumns: Int { 2 * lanes }
 
 /// Where a tile's operands are. Element (r, k) of A is at `r * aRowStride + k * aDepthStride`, so that the
-/// same code multiplies with A and with its transpose.
+/// same code multiplies with A and with its transpose. The sums of row r start from what is at
+/// `r * startStride`: C itself, or with stride 0 one row for all.
 struct TileOperands {
+  var start: Floats
+  var startStride: Int
   var a: Floats
   var aRowStride: Int
   var aDepthStride: Int
@@ -26,9 +29,9 @@ struct TileRow {
   var left: Vector
   var right: Vector
 
-  @inline(always) init(_ c: Floats) {
-    left = load(c)
-    right = load(c + lanes)
+  @inline(always) init(_ start: Floats) {
+    left = load(start)
+    right = load(start + lanes)
   }
 
   @inline(always) mutating func add(_ a: Float, _ b0: Vector, _ b1: Vector) {
@@ -42,12 +45,12 @@ struct TileRow {
   }
 }
 
-/// C tile += A B. `rows` is a literal at every call, so that the conditions fold away.
+/// C tile = start + A B. `rows` is a literal at every call, so that the conditions fold away.
 @inline(always) private func tile(
   rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
 ) {
   @inline(always) func row(_ r: Int) -> TileRow {
-    TileRow(Floats(c + (r < rows ? r : 0) * cStride))
+    TileRow(t.start + (r < rows ? r : 0) * t.startStride)
   }
   var r0 = row(0)
   var r1 = row(1)
@@ -102,7 +105,7 @@ struct TileRow {
   #endif
 }
 
-/// C tile += A B for 1 ... `tileRows` rows of whole panels.
+/// C tile = start + A B for 1 ... `tileRows` rows of whole panels.
 func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int) {
   switch rows {
   case 1: tile(rows: 1, t, c, cStride)
@@ -131,12 +134,15 @@ func multiplyRaggedTile(
   var sums = TileSums()
   withUnsafeMutablePointer(to: &sums) { sums in
     let tile = aligned(sums)
+    var whole = t
+    whole.start = Floats(tile)
+    whole.startStride = panelColumns
     for r in 0..<rows {
-      let row = Floats(c + r * cStride)
+      let row = t.start + r * t.startStride
       store(load(row, upTo: leftCount), tile + r * panelColumns)
       store(load(row + leftCount, upTo: rightCount), tile + r * panelColumns + lanes)
     }
-    multiplyTile(rows, t, tile, panelColumns)
+    multiplyTile(rows, whole, tile, panelColumns)
     for r in 0..<rows {
       let row = c + r * cStride
       store(load(tile + r * panelColumns), row, upTo: leftCount)
@@ -159,7 +165,7 @@ func multiplyRow(panels: Int, _ t: TileOperands, panelStride: Int, _ c: MutableF
   panels: Int, _ t: TileOperands, _ panelStride: Int, _ c: MutableFloats
 ) {
   @inline(__always) func sums(_ panel: Int) -> TileRow {
-    TileRow(Floats(c + (panel < panels ? panel : 0) * panelColumns))
+    TileRow(t.start + (panel < panels ? panel : 0) * panelColumns)
   }
   var r0 = sums(0)
   var r1 = sums(1)

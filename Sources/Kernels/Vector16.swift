@@ -79,10 +79,6 @@
     @inline(always) static func .>= (a: Vector, b: Vector) -> Mask {
       Mask(Builtin.fcmp_oge_Vec16xFPIEEE32(a.register, b.register))
     }
-
-    @inline(always) var isNaN: Mask {
-      Mask(Builtin.fcmp_uno_Vec16xFPIEEE32(register, register))
-    }
   }
 
   extension Mask {
@@ -115,11 +111,6 @@
     /// Arithmetic: the sign is kept.
     @inline(always) static func &>> (a: Bits, count: UInt32) -> Bits {
       Bits(Builtin.ashr_Vec16xInt32(a.register, splat(bits: count).register))
-    }
-
-    /// As unsigned numbers.
-    @inline(always) static func .> (a: Bits, b: Bits) -> Mask {
-      Mask(Builtin.cmp_ugt_Vec16xInt32(a.register, b.register))
     }
   }
 #endif

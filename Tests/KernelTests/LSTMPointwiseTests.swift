@@ -70,7 +70,9 @@ import Testing
 
   /// Forwards, then backwards; in one call each, or stage by stage with a copy of the cell as the
   /// output's source.
-  static func run(_ set: InstructionSet, _ p: Problem, inStages: Bool) throws -> Run {
+  static func run(
+    _ set: InstructionSet, _ p: Problem, inStages: Bool, keepsPreactivations: Bool = true
+  ) throws -> Run {
     let kernels = set.kernels
     let gates = try p.z.copy()
     let kept = try Matrix(p.rows, p.z.columns)
@@ -86,8 +88,10 @@ import Testing
     s.gateActivation = KernelActivation(p.oracle.gate)
     s.cellActivation = KernelActivation(p.oracle.cell)
     s.outputActivation = KernelActivation(p.oracle.output)
-    s.preactivations = kept.pointer
-    s.preactivationsStride = kept.stride
+    if keepsPreactivations {
+      s.preactivations = kept.pointer
+      s.preactivationsStride = kept.stride
+    }
     s.inputPeephole = p.peepholes[0].map { UnsafePointer($0.pointer) }
     s.forgetPeephole = p.peepholes[1].map { UnsafePointer($0.pointer) }
     s.outputPeephole = p.peepholes[2].map { UnsafePointer($0.pointer) }
@@ -196,6 +200,24 @@ import Testing
             let ours = p.blockValues(row, unit, of: other.deltas)
             #expect(ours == p.blockValues(row, unit, of: expected.deltas))
           }
+        }
+      }
+    }
+  }
+
+  /// The way back through the usual cell in one pass is that of every cell.
+  @Test(arguments: instructionSets) func onePassIsTheSame(set: InstructionSet) throws {
+    for units in [1, 16, 37, 130] {
+      let p = try Problem(
+        rows: 3, units: units, blocks: .standard(stride: 0), functions: Self.functions[0], seed: 4)
+      let one = try Self.run(set, p, inStages: false, keepsPreactivations: false)
+      let general = try Self.run(set, p, inStages: false)
+      #expect(sameBits(one.h.values, general.h.values))
+      #expect(sameBits(one.dcPrevious.values, general.dcPrevious.values))
+      for row in 0..<3 {
+        for unit in 0..<units {
+          let deltas = p.blockValues(row, unit, of: one.deltas)
+          #expect(deltas == p.blockValues(row, unit, of: general.deltas))
         }
       }
     }

@@ -182,6 +182,8 @@ import Testing
       }
     }
     try Self.check(set, Problem(rows: 4, units: 130, inputWidth: 140))
+    // More rows and weights than are worked on at a time.
+    try Self.check(set, Problem(rows: 77, units: 20, inputWidth: 150, hiddenWidth: 300))
     try Self.check(set, Problem(rows: 0, units: 5, inputWidth: 2))
     // A projection: h is narrower than the cell.
     try Self.check(set, Problem(rows: 5, units: 40, inputWidth: 6, hiddenWidth: 11))
@@ -190,9 +192,9 @@ import Testing
   @Test(arguments: instructionSets) func everySwitchMatches(set: InstructionSet) throws {
     for blocks in blockSets {
       for peepholes in [false, true] {
-        for rows in [1, 5] {
+        for (rows, units) in [(1, 37), (1, 9), (5, 37), (40, 9)] {
           var problem = try Problem(
-            rows: rows, units: 37, inputWidth: 4, blocks: blocks, peepholes: peepholes)
+            rows: rows, units: units, inputWidth: 4, blocks: blocks, peepholes: peepholes)
           try Self.check(set, problem)
           problem.cellClip = 0.5
           try Self.check(set, problem)
@@ -203,8 +205,10 @@ import Testing
 
   /// Batch size, order and split of the groups, and who makes the input product change no bit.
   @Test(arguments: instructionSets) func howItIsComputedDoesNotMatter(set: InstructionSet) throws {
-    for (rows, units) in [(64, 48), (7, 100), (1, 200), (3, 20)] {
-      let p = try Problem(rows: rows, units: units, inputWidth: 9, peepholes: rows == 7)
+    for (rows, units) in [(64, 48), (7, 100), (1, 200), (3, 20), (75, 33)] {
+      let p = try Problem(
+        rows: rows, units: units, inputWidth: 9, hiddenWidth: rows == 75 ? 290 : nil,
+        peepholes: rows == 7)
       let whole = try Self.run(set, p)
       #expect(Self.agree(whole, try Self.run(set, p, descends: true)))
       #expect(Self.agree(whole, try Self.run(set, p, input: .precomputed)))

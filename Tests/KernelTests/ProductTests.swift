@@ -21,6 +21,7 @@ import Testing
     for k in [0, 1, 255, 256, 257, 600] { shapes.append(Shape(m: 13, n: 40, k: k)) }
     shapes.append(Shape(m: 0, n: 5, k: 3))
     shapes.append(Shape(m: 300, n: 33, k: 300))
+    shapes.append(Shape(m: 30, n: 20, k: 1100))
     for m in 1...4 { shapes.append(Shape(m: m, n: 250, k: 40)) }
     return shapes
   }()

@@ -28,8 +28,9 @@ public final class ExecutionPlan<S: Scalar> {
     return Signal(
       batch: batch, time: time, hasTime: hasTime, width: width, stride: stride,
       values: try arena.allocate(count: count),
-      gradient: mode.keepsForBackward ? try arena.allocate(count: count) : nil, mask: mask,
-      ids: nil)
+      // A backward pass begins by zeroing it.
+      gradient: mode.keepsForBackward ? try arena.allocate(count: count, zeroed: false) : nil,
+      mask: mask, ids: nil)
   }
 
   /// A state of `batch` rows.

@@ -10,16 +10,17 @@ public final class Arena {
 
   public init(_ mode: Mode = .allocate) { self.mode = mode }
 
-  /// Zeroed memory for `count` elements. While measuring the pointer must not be followed.
+  /// Memory for `count` elements, zeroed unless the caller writes all that is ever read. While measuring
+  /// the pointer must not be followed.
   public func allocate<Element: BitwiseCopyable>(
-    _ type: Element.Type = Element.self, count: Int
+    _ type: Element.Type = Element.self, count: Int, zeroed: Bool = true
   ) throws(EngineError) -> UnsafeMutablePointer<Element> {
     let bytes = try Memory.product(count, MemoryLayout<Element>.stride)
     byteCount = try Memory.sum(byteCount, bytes)
     guard mode == .allocate else {
       return Arena.placeholder.assumingMemoryBound(to: Element.self)
     }
-    let buffer = try Buffer<Element>(count: count)
+    let buffer = try Buffer<Element>(count: count, zeroed: zeroed)
     owned.append(buffer)
     return buffer.pointer
   }

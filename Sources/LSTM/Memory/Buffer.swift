@@ -16,13 +16,16 @@ public enum Memory {
   /// write whole vectors at the end of a row.
   public static let rowGranularity = 16
 
-  /// Aligned, zeroed memory; at least one byte, so that the pointer is never NULL.
-  static func allocate(bytes: Int) throws(EngineError) -> UnsafeMutableRawPointer {
+  /// Aligned memory; at least one byte, so that the pointer is never NULL. Zeroed unless the caller writes
+  /// all that is ever read.
+  static func allocate(
+    bytes: Int, zeroed: Bool = true
+  ) throws(EngineError) -> UnsafeMutableRawPointer {
     var memory: UnsafeMutableRawPointer?
     guard bytes >= 0, posix_memalign(&memory, alignment, max(bytes, 1)) == 0, let memory else {
       throw EngineError(.outOfMemory, "no memory for a buffer of \(bytes) bytes")
     }
-    memset(memory, 0, max(bytes, 1))
+    if zeroed { memset(memory, 0, max(bytes, 1)) }
     return memory
   }
 
@@ -54,14 +57,15 @@ public enum Memory {
   }
 }
 
-/// Zeroed, 64-byte aligned memory for `count` elements, freed with the object.
+/// 64-byte aligned memory for `count` elements, zeroed unless it is said, freed with the object.
 public final class Buffer<Element: BitwiseCopyable>: @unchecked Sendable {
   public let pointer: UnsafeMutablePointer<Element>
   public let count: Int
 
-  public init(count: Int) throws(EngineError) {
+  public init(count: Int, zeroed: Bool = true) throws(EngineError) {
     let bytes = try Memory.product(count, MemoryLayout<Element>.stride)
-    pointer = try Memory.allocate(bytes: bytes).assumingMemoryBound(to: Element.self)
+    pointer = try Memory.allocate(bytes: bytes, zeroed: zeroed)
+      .assumingMemoryBound(to: Element.self)
     self.count = count
   }
 

@@ -1,13 +1,14 @@
 import KernelInterface
 
-/// The products of the inputs of several steps with W, made as one large product: blocks of steps whose
-/// results stay in the second-level cache until the steps use them.
+/// The products of the inputs of several steps with W, made as one large product for a block of steps.
 ///
 /// Each thread works on a region of its own, with the rows of its part of the batch step by step, and
 /// gathers their inputs first if they are not neighbours in memory.
 struct InputProduct {
-  /// Bytes of results that a block of steps may take; measured, about half of a second-level cache.
-  private static let blockBytes = 512 << 10
+  /// Bytes of results that stay in the second-level cache until the steps use them.
+  private static let cachedBytes = 256 << 10
+  /// Bytes of results that a block may take at most.
+  private static let mostBytes = 8 << 20
 
   /// Steps per block.
   let steps: Int
@@ -20,8 +21,13 @@ struct InputProduct {
   ) throws(EngineError) {
     batch = frame.batch
     let stepBytes = try Memory.product(frame.batch, columns, MemoryLayout<Float>.stride)
-    steps = min(max(InputProduct.blockBytes / stepBytes, 1), max(frame.steps, 1))
-    rows = try StepRows(frame.plan, batch: batch, width: columns, period: steps)
+    // Each block reads W once, each step writes and reads its results: with large W and few rows it pays to
+    // make blocks so long that the first costs no more than the second, in the cache or not.
+    let cached = InputProduct.cachedBytes / stepBytes
+    let balanced = min(frame.inputWidth / (2 * frame.batch), InputProduct.mostBytes / stepBytes)
+    steps = min(max(cached, balanced, 1), max(frame.steps, 1))
+    rows = try StepRows(
+      frame.plan, batch: batch, width: columns, period: steps, isWritten: true)
     gathered =
       batch > 1 && steps > 1
       ? try StepRows(frame.plan, batch: batch, width: frame.inputWidth, period: steps) : nil

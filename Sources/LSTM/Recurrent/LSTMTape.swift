@@ -49,7 +49,8 @@ struct LSTMTape<S: Scalar> {
     let width = try Memory.product(cell.blockCount, blockStride)
     let history = frame.cell ?? frame.hidden
     self.blockStride = blockStride
-    gates = try rows(width, all)
+    gates = try StepRows(
+      plan, batch: frame.batch, width: width, period: all, isWritten: cell.units == blockStride)
     let needsInput =
       cell.gateClip != nil || cell.activation.derivativeNeedsInput
       || cell.recurrentActivation.derivativeNeedsInput

@@ -69,7 +69,8 @@ final class SequenceFrame<S: Scalar> {
           StepRows(
             base: slot.final, stride: slot.stride, batch: batch, period: 1, initial: slot.initial))
       } else {
-        var history = try rows(width, keepsAll ? steps : 2)
+        var history = try StepRows(
+          plan, batch: batch, width: width, period: keepsAll ? steps : 2, isWritten: true)
         history.initial = slot.initial
         histories.append(history)
       }

@@ -9,13 +9,16 @@ struct StepRows<S: Scalar> {
   /// Step -1: the state before the first step.
   var initial: UnsafeMutablePointer<S>?
 
+  /// - Parameter isWritten: every row is written before it is read. Padding at the end of rows still has to
+  ///   be zero, or finite: products read it.
   init(
-    _ plan: ExecutionPlan<S>, batch: Int, width: Int, period: Int
+    _ plan: ExecutionPlan<S>, batch: Int, width: Int, period: Int, isWritten: Bool = false
   ) throws(EngineError) {
     stride = try Memory.rowStride(width)
     self.batch = batch
     self.period = max(period, 1)
-    base = try plan.arena.allocate(count: Memory.product(self.period, batch, stride))
+    base = try plan.arena.allocate(
+      count: Memory.product(self.period, batch, stride), zeroed: !isWritten || width != stride)
   }
 
   init(

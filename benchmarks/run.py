@@ -212,7 +212,7 @@ def parse_arguments(arguments=None):
         "--workloads",
         default="A,B,C,D,E",
         metavar="LIST",
-        help="letters for the standard lists (E: cold start and size), or names such as "
+        help="letters for the standard lists (E: cold start and size), scaling, or names such as "
         "A_step_i3_h24,C_b17_t50_h96 (default: A,B,C,D,E)",
     )
     parser.add_argument("--threads", default="1,2", metavar="LIST", help="default: 1,2")

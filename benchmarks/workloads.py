@@ -49,6 +49,14 @@ STANDARD = {
         "D_train_b64_t50_h1024",
     ],
 }
+# How the cost grows with each size, the others as in C_b32_t100_h128 (plot_scaling.py).
+SCALING = {
+    "hidden size": [f"C_b32_t100_h{h}" for h in (16, 32, 64, 128, 256, 512, 1024)],
+    "steps": [f"C_b32_t{t}_h128" for t in (1, 10, 100, 1000)],
+    "batch": [f"C_b{b}_t100_h128" for b in (1, 2, 4, 8, 16, 32, 64, 128)],
+    "layers": [f"C_b32_t100_h128_{n}layer" for n in (1, 2, 4, 8)],
+}
+STANDARD["scaling"] = list(dict.fromkeys(name for names in SCALING.values() for name in names))
 # About a minute with two or three peers.
 QUICK = {
     "A": ["A_step_i1_h32", "A_step_i64_h128", "A_step_i256_h256"],
@@ -146,7 +154,7 @@ def parse(name: str) -> Workload:
 
 
 def select(text: str, quick: bool) -> list[Workload]:
-    """`A,B` are the standard lists of these letters, anything longer is a name of its own."""
+    """`A,B,scaling` are standard lists, anything else is a name of its own."""
     table = QUICK if quick else STANDARD
     names: list[str] = []
     for word in text.split(","):

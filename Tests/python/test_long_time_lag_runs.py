@@ -8,22 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "long_time_lags"
-sys.path.insert(0, str(BENCHMARK))
-import continual  # noqa: E402
-import criteria  # noqa: E402
-import networks  # noqa: E402
-import report  # noqa: E402
-import results  # noqa: E402
-import run  # noqa: E402
-import span  # noqa: E402
-import students  # noqa: E402
-import tasks  # noqa: E402
-from contenders import CONTENDERS, INPUT_GATE, OUTPUT_GATE, RNN  # noqa: E402
-from criteria import Answer  # noqa: E402
-from networks import Shape  # noqa: E402
-from rows import ROWS  # noqa: E402
-from students import Faithful, FaithfulStudent, Modern, ModernStudent  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from long_time_lags import (
+    continual,
+    criteria,
+    networks,
+    report,
+    results,
+    run,
+    span,
+    students,
+    tasks,
+)
+from long_time_lags.contenders import CONTENDERS, INPUT_GATE, OUTPUT_GATE, RNN
+from long_time_lags.criteria import Answer
+from long_time_lags.networks import Shape
+from long_time_lags.rows import ROWS
+from long_time_lags.students import Faithful, FaithfulStudent, Modern, ModernStudent
 
 
 def logistic(x: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "long_time_lags"))
-import tasks
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from long_time_lags import tasks
 
 TASKS = [
     tasks.EmbeddedReber(),

@@ -13,12 +13,13 @@ from typing import IO, Any
 
 import carousel
 import numpy as np
-from contenders import Contender
-from networks import build, trainable_count
-from progress import Progress
-from rows import Row
-from students import FaithfulStudent, ModernStudent
-from tasks import Array, ReberStream
+
+from .contenders import Contender
+from .networks import build, trainable_count
+from .progress import Progress
+from .rows import Row
+from .students import FaithfulStudent, ModernStudent
+from .tasks import Array, ReberStream
 
 STRINGS = 4
 TEST_STREAMS = 10

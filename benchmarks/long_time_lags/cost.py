@@ -12,11 +12,12 @@ from pathlib import Path
 
 import carousel
 import numpy as np
-from contenders import CONTENDERS
-from criteria import draw
-from results import machine
-from rows import ROWS, Row
-from run import MODES, make_student
+
+from .contenders import CONTENDERS
+from .criteria import draw
+from .results import machine
+from .rows import ROWS, Row
+from .run import MODES, make_student
 
 SEEDS = 10
 

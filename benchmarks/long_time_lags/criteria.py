@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Callable, Protocol
 
 import numpy as np
-from tasks import Rng, Sequence, Task
+
+from .tasks import Rng, Sequence, Task
 
 
 @dataclass(frozen=True)

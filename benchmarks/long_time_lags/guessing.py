@@ -14,12 +14,13 @@ from pathlib import Path
 
 import carousel
 import numpy as np
-from contenders import RNN
-from criteria import draw
-from networks import Shape, build
-from results import Results, machine
-from students import evaluate
-from tasks import TwoSequence
+
+from .contenders import RNN
+from .criteria import draw
+from .networks import Shape, build
+from .results import Results, machine
+from .students import evaluate
+from .tasks import TwoSequence
 
 TASK = TwoSequence(100, 3)
 #: Cells + gates: see `networks.cell_width`; this makes a fully recurrent net of three units.

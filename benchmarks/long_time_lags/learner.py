@@ -15,8 +15,9 @@ import carousel
 import numpy as np
 from carousel import _arrays as arrays
 from carousel import _library as c
-from networks import answers_only_at_the_end, frozen, takes_ids
-from tasks import Array, Sequence, Task
+
+from .networks import answers_only_at_the_end, frozen, takes_ids
+from .tasks import Array, Sequence, Task
 
 
 @dataclass

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import carousel
 import numpy as np
-from contenders import Contender
-from tasks import Array, Rng, Task
+
+from .contenders import Contender
+from .tasks import Array, Rng, Task
 
 #: From this width on one-hot inputs come as ids.
 WIDE = 32

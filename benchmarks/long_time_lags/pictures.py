@@ -15,12 +15,13 @@ from typing import Any
 
 import carousel
 import numpy as np
-from contenders import CEC, INPUT_GATE, OUTPUT_GATE
-from criteria import draw
-from networks import Shape
-from rows import ROWS
-from students import Faithful, FaithfulStudent
-from tasks import Array, Conflict, Task, VeryLongLags
+
+from .contenders import CEC, INPUT_GATE, OUTPUT_GATE
+from .criteria import draw
+from .networks import Shape
+from .rows import ROWS
+from .students import Faithful, FaithfulStudent
+from .tasks import Array, Conflict, Task, VeryLongLags
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 BLUE, RED, GREEN, GREY = "#1d4e89", "#c1121f", "#2a9d8f", "#5c6670"

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from contenders import CONTENDERS
-from rows import ROWS, Row
+from .contenders import CONTENDERS
+from .rows import ROWS, Row
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"

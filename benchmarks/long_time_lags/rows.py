@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
-import tasks
-from criteria import Consecutive, Criterion, Recent, TestSet, draw
-from networks import Shape
-from students import Faithful, Modern
-from tasks import Task
+
+from . import tasks
+from .criteria import Consecutive, Criterion, Recent, TestSet, draw
+from .networks import Shape
+from .students import Faithful, Modern
+from .tasks import Task
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import IO
 
 import carousel
-import continual
 import numpy as np
-from contenders import CONTENDERS, Contender
-from criteria import Evaluate
-from networks import trainable_count
-from progress import Progress
-from results import Results, machine
-from rows import ROWS, Row
-from students import FaithfulStudent, ModernStudent
+
+from . import continual
+from .contenders import CONTENDERS, Contender
+from .criteria import Evaluate
+from .networks import trainable_count
+from .progress import Progress
+from .results import Results, machine
+from .rows import ROWS, Row
+from .students import FaithfulStudent, ModernStudent
 
 MODES = ("faithful", "modern")
 TESTS = 2560

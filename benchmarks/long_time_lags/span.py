@@ -19,12 +19,13 @@ from pathlib import Path
 
 import carousel
 import numpy as np
-from contenders import FORGET_GATE, RNN
-from criteria import draw
-from networks import Shape
-from results import machine
-from students import Modern, ModernStudent
-from tasks import Lag
+
+from .contenders import FORGET_GATE, RNN
+from .criteria import draw
+from .networks import Shape
+from .results import machine
+from .students import Modern, ModernStudent
+from .tasks import Lag
 
 LAGS = (5, 10, 20, 50, 100, 200, 500, 1000)
 SHAPE = Shape(8)
@@ -81,7 +82,7 @@ def measure(seeds: int, updates: int) -> dict[str, list[list[float]]]:
 
 
 def draw_picture(rates: dict[str, list[list[float]]], path: Path) -> None:
-    from pictures import axes
+    from .pictures import axes
 
     figure, ((ax,),) = axes(7, 3.6)
     ax.axhline(0.5, color="#5c6670", lw=0.8, ls=":")

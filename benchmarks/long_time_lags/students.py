@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import carousel
 import numpy as np
-from contenders import Contender
-from criteria import Answer
-from learner import Learner
-from networks import Shape, build, columns, draw_uniform, flat_where, input_weights, places
-from tasks import Array, Sequence, Task
+
+from .contenders import Contender
+from .criteria import Answer
+from .learner import Learner
+from .networks import Shape, build, columns, draw_uniform, flat_where, input_weights, places
+from .tasks import Array, Sequence, Task
 
 
 def answer(task: Task, outputs: Array, sequence: Sequence) -> Answer:

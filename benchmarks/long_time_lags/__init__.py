@@ -1,0 +1,1 @@
+"""The long-time-lag experiments of the LSTM papers: scripts/long-time-lags."""

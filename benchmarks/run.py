@@ -30,7 +30,11 @@ OUT = ROOT / "out" / "bench"
 
 # Peers in C and C++ and where scripts/bench builds them; all others run in
 # .venv-bench-<name up to the first underscore>.
-NATIVE = {"carousel": OUT / "carousel_lstm", "onednn": OUT / "onednn_lstm"}
+NATIVE = {
+    "carousel": OUT / "carousel_lstm",
+    "onednn": OUT / "onednn_lstm",
+    "onednn3": OUT / "onednn3_lstm",
+}
 # Relative to the largest value of each array; bfloat16 keeps 8 bits.
 TOLERANCE = {"openvino_bf16": 5e-2}
 FLOAT32_TOLERANCE = 1e-4
@@ -241,7 +245,7 @@ def parse_arguments(arguments=None):
     return options
 
 
-QUICK_PEERS = ["carousel", "torch", "torch_cell", "onnxruntime", "onednn"]
+QUICK_PEERS = ["carousel", "torch", "torch_cell", "onnxruntime", "onednn", "onednn3"]
 ALL_PEERS = [*QUICK_PEERS, "carousel_python", "openvino", "openvino_bf16", "jax", "tensorflow"]
 EXTRA_PEERS: list[str] = []
 

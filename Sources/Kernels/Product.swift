@@ -11,9 +11,12 @@ func product(_ arguments: UnsafePointer<ProductArguments>) {
   withUnsafePointer(to: &zeros) { zeros in
     let p = arguments.pointee
     let zeros = UnsafeRawPointer(zeros).assumingMemoryBound(to: Float.self)
+    // Blocks of nearly equal heights: a last block of some rows would read all of B for them.
+    var blocks = (p.rows + rowBlock - 1) / rowBlock
     var m = 0
     while m < p.rows {
-      let rows = p.rows - m < rowBlock ? p.rows - m : rowBlock
+      let rows = (p.rows - m + blocks - 1) / blocks
+      blocks -= 1
       var k = 0
       // At least once: without any k, C is what the sums start from.
       repeat {

@@ -152,12 +152,14 @@ public final class ThreadPool: @unchecked Sendable {
   }
 
   private static let spinLimit = 4000
+  /// Some microseconds: parts that meet are rarely further apart, unless one does not run at all.
+  private static let meetingSpinLimit = 200
 
-  /// One turn of a wait for other parts, which run at this moment unless the system has other
-  /// things to do.
+  /// One turn of a wait for other parts. They may be waiting for this very processor: a new thread begins
+  /// on that of its maker, and other programs crowd threads together.
   private static func spin(_ spins: inout Int) {
     spins += 1
-    if spins < spinLimit { carousel_spin_hint() } else { sched_yield() }
+    if spins < meetingSpinLimit { carousel_spin_hint() } else { sched_yield() }
   }
 
   /// In the child of a fork: only the forking thread has survived.

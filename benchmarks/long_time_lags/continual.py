@@ -3,7 +3,8 @@
 Faithful: a training stream ends at the first wrong prediction; the state is then set to zero, and a
 new one begins. In the paper the weights change after every symbol; here after every chunk of four
 strings, through which the error flows back. The state is carried from chunk to chunk.
-Modern: 16 streams at once, Adam, the same chunks in all.
+Modern: several streams at once, Adam on chunks of 48 symbols, through which the error flows back;
+the streams begin anew after ten chunks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from .students import FaithfulStudent, ModernStudent
 from .tasks import Array, ReberStream
 
 STRINGS = 4
+#: Modern mode: symbols in a chunk, about four strings, and chunks in a stream.
+CHUNK, CHUNKS = 48, 10
 TEST_STREAMS = 10
 TEST_LENGTH = 100_000
 TEST_BLOCK = 250
@@ -113,23 +116,24 @@ class _ModernTrainer:
             clip_norm=row.modern.clip_norm,
             threads=1,
         )
-        self.streams = [
-            ReberStream(np.random.default_rng([seed, 1, n])) for n in range(row.modern.batch)
-        ]
-        self.count = 0
+        self.rng = np.random.default_rng([seed, 1])
+        self.batch, self.count = row.modern.batch, 0
 
     def train(self) -> float:
-        taken = [stream.take(48) for stream in self.streams]  # about four strings
+        if self.count % CHUNKS == 0:
+            self.learning.reset_states()
+            self.streams = [ReberStream(self.rng) for _ in range(self.batch)]
+        taken = [stream.take(CHUNK) for stream in self.streams]
         x, y = (np.stack([one[k] for one in taken]) for k in (0, 1))
         self.trainer.step(x, y)
         self.count += 1
-        if self.count % 25 == 0:
+        if self.is_testable:
             self.network.parameter_buffer()[:] = self.learning.parameter_buffer()
         return float("nan")
 
     @property
     def is_testable(self) -> bool:
-        return self.count % 25 == 0
+        return self.count % 50 == 0
 
 
 def run(

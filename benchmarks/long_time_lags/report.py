@@ -29,8 +29,8 @@ def load(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
 
 
 def cell(content: dict[str, Any] | None) -> str:
-    """A contender's result in a few characters: `8/10, 31,000`, or `0/3 (100,000)`: none of three
-    within 100,000 sequences."""
+    """A contender's result in a few characters: `8/10, 31,000`, or `0/3 (100,000; 50 % wrong)`:
+    none of three within 100,000 sequences, and half of new sequences wrong after them."""
     if content is None:
         return "not run"
     runs = content["runs"]
@@ -38,7 +38,14 @@ def cell(content: dict[str, Any] | None) -> str:
     text = f"{len(good)}/{len(runs)}"
     if good:
         return f"**{text}**, {statistics.median(good):,.0f}"
-    return f"{text} ({max(run['presented'] for run in runs):,})"
+    text += f" ({max(run['presented'] for run in runs):,}"
+    if all("wrong" in run for run in runs):
+        rate = statistics.median(run["wrong"] / run["tests"] for run in runs)
+        text += f"; {100 * rate:.3g} % wrong"
+    elif all("best_error_free_length" in run for run in runs):
+        longest = statistics.median(run["best_error_free_length"] for run in runs)
+        text += f"; {longest:,.0f} symbols without error"
+    return text + ")"
 
 
 def seconds(contents: list[dict[str, Any]]) -> str:
@@ -86,6 +93,9 @@ def _headline(row: Row, content: dict[str, Any]) -> str:
     runs = content["runs"]
     good = [run for run in runs if run["success"]]
     median = f"{statistics.median(run['sequences'] for run in good):,.0f}" if good else "-"
+    if good and "first_correct" in good[0] and good[0]["first_correct"] < good[0]["sequences"]:
+        first = statistics.median(run["first_correct"] for run in good)
+        median = f"ST1 {first:,.0f}, ST2 {median}"
     wrong = [run["wrong"] for run in good if "wrong" in run]
     errors = f"{statistics.median(wrong):,.0f}" if wrong else "-"
     return (

@@ -20,11 +20,9 @@ from .tasks import Array, Sequence, Task
 
 
 def answer(task: Task, outputs: Array, sequence: Sequence) -> Answer:
-    asked = sequence.weights > 0
-    # Where only the last step is asked for there is one row of outputs, for it.
-    error = np.abs(outputs - sequence.targets[asked]) if len(outputs) == 1 else None
-    if error is None:
-        error = np.abs(outputs - sequence.targets)[asked]
+    """`outputs` are (time, outputs), or (1, outputs) where only the last step is asked for."""
+    rows = slice(-len(outputs), None)
+    error = np.abs(outputs - sequence.targets[rows])[sequence.weights[rows] > 0]
     return Answer(task.correct(outputs, sequence), float(error.mean()))
 
 

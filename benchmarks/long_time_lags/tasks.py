@@ -14,7 +14,7 @@ that is handed in, so that a seed names a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -596,9 +596,3 @@ class Lag:
 
     def correct(self, outputs: Array, sequence: Sequence) -> bool:
         return bool((outputs[-1, 0] > 0.5) == (sequence.targets[-1, 0] > 0.5))
-
-
-def stream(task: Task, rng: Rng) -> Iterator[Sequence]:
-    """Endless sequences of a task."""
-    while True:
-        yield task.sample(rng)

@@ -71,9 +71,10 @@ class _FaithfulTrainer:
         self.weights = self.network.parameter_buffer()
         self.rng = np.random.default_rng([seed, 1])
         self.unit = 1
+        self.told: dict[str, float] = {}
 
-    def train(self) -> float:
-        """A stream to its first error; its length."""
+    def train(self) -> None:
+        """A stream to its first error."""
         stream, state, symbols = ReberStream(self.rng), None, 0
         while symbols < 1_000_000:
             x, y, allowed = stream.take_strings(STRINGS)
@@ -94,7 +95,7 @@ class _FaithfulTrainer:
             state, symbols = result.states, symbols + steps
             if steps < len(x):
                 break
-        return symbols
+        self.told["stream"] = symbols
 
 
 class _ModernTrainer:
@@ -118,18 +119,19 @@ class _ModernTrainer:
         )
         self.rng = np.random.default_rng([seed, 1])
         self.batch, self.count = row.modern.batch, 0
+        self.told: dict[str, float] = {}
 
-    def train(self) -> float:
+    def train(self) -> None:
+        """A chunk of every stream."""
         if self.count % CHUNKS == 0:
             self.learning.reset_states()
             self.streams = [ReberStream(self.rng) for _ in range(self.batch)]
         taken = [stream.take(CHUNK) for stream in self.streams]
         x, y = (np.stack([one[k] for one in taken]) for k in (0, 1))
-        self.trainer.step(x, y)
+        self.told["loss"] = self.trainer.step(x, y).loss
         self.count += 1
         if self.is_testable:
             self.network.parameter_buffer()[:] = self.learning.parameter_buffer()
-        return float("nan")
 
     @property
     def is_testable(self) -> bool:
@@ -145,18 +147,17 @@ def run(
     trainer = kind(row, contender, seed)
     progress = Progress(f"{row.key} {mode} {contender.key} seed {seed}", limit, log)
     done, best, best_at = 0, 0.0, 0
-    length = 0.0
     lengths = [0]
     met = False
     while done < limit and not met:
-        length = trainer.train()
+        trainer.train()
         done += trainer.unit
         if getattr(trainer, "is_testable", True):
             lengths = error_free_lengths(trainer.network, seed)
             met = min(lengths) >= TEST_LENGTH
             if np.mean(lengths) > best:
                 best, best_at = float(np.mean(lengths)), done
-        progress.show(done, float(np.mean(lengths)), length)
+        progress.show(done, error_free=float(np.mean(lengths)), **trainer.told)
     progress.close()
     result = {
         "seed": seed,

@@ -19,17 +19,16 @@ class Progress:
 
             self.bar = tqdm(total=total, desc=title, unit="seq")
 
-    def show(self, done: int, right: float, error: float) -> None:
+    def show(self, done: int, **values: float) -> None:
         now = time.perf_counter() - self.begun
         if now < self._next:
             return
         self._next = now + max(1.0, 0.02 * now)
         if self.bar is not None:
             self.bar.update(done - self.bar.n)
-            self.bar.set_postfix(right=f"{right:.3f}", error=f"{error:.4f}")
-        print(
-            f"{now:9.1f} s {done:9d} sequences, right {right:.4f}, error {error:.5f}", file=self.log
-        )
+            self.bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()})
+        told = ", ".join(f"{name} {value:.5g}" for name, value in values.items())
+        print(f"{now:9.1f} s {done:9d} sequences, {told}", file=self.log)
         self.log.flush()
 
     def close(self) -> None:

@@ -106,10 +106,10 @@ def _headline(row: Row, content: dict[str, Any]) -> str:
 
 #: For each part of the story: the contender before it, and rows that show what it is good for.
 STORY = {
-    "cec": ("rnn", ("2c_q100", "2c_q1000", "temporal_order_6a")),
-    "input_gate": ("cec", ("adding_T100", "conflict")),
-    "output_gate": ("input_gate", ("conflict", "erg")),
-    "forget_gate": ("output_gate", ("cerg",)),
+    "cec": ("rnn", ("2c_q100", "3a", "temporal_order_6a")),
+    "input_gate": ("cec", ("3a", "temporal_order_6a", "conflict")),
+    "output_gate": ("input_gate", ("conflict", "temporal_order_6a")),
+    "forget_gate": ("output_gate", ("cerg", "msd", "2c_q100", "temporal_order_6a", "erg")),
     "peepholes": ("forget_gate", ("msd", "gts", "pfg")),
 }
 

@@ -60,7 +60,7 @@ def run(row: Row, mode: str, contender: Contender, seed: int, limit: int, log: I
             right += (one.correct - right) / 500
             error += (one.error - error) / 500
         met = criterion.observe(answers, evaluate)
-        progress.show(done, right, error)
+        progress.show(done, right=right, error=error)
     progress.close()
     tests = student.evaluate(
         [row.task.sample(np.random.default_rng([seed, 3, n])) for n in range(TESTS)]

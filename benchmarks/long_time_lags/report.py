@@ -124,7 +124,7 @@ def story_table(part: str, results: dict[tuple[str, str, str], dict[str, Any]]) 
     for key in keys:
         for mode in MODES:
             pair = [results.get((mode, key, name)) for name in (before, part)]
-            if any(pair):
+            if pair[1] is not None:
                 cells = " | ".join(cell(one) for one in pair)
                 lines.append(f"| {ROWS[key].title} | {mode} | {cells} |")
     return lines

@@ -10,6 +10,8 @@ from carousel import layers
 
 def network_for(entry: dict[str, Any], arch: dict[str, Any], dtype: str) -> carousel.Network:
     """The network that a weights-only file of another framework belongs to."""
+    if "network" in arch:
+        return described(arch, dtype)
     build = {
         "torch-state-dict-h5": from_torch,
         "chainer-hdf5": from_chainer,
@@ -18,6 +20,22 @@ def network_for(entry: dict[str, Any], arch: dict[str, Any], dtype: str) -> caro
     }[entry["format"]]
     stack, input_size = build(arch)
     return carousel.Network(stack, input_size=input_size, dtype=dtype)
+
+
+def described(arch: dict[str, Any], dtype: str = "float32") -> carousel.Network:
+    """A chain of layers that the text spells out: class, arguments and name of each."""
+    stack = [layer(one) for one in arch["network"]]
+    return carousel.Network(stack, input_size=arch.get("input_size"), dtype=dtype)
+
+
+def layer(one: dict[str, Any]) -> layers.Layer:
+    """A layer from its class and arguments, of which one may be a layer again."""
+    arguments = {
+        key: layer(value) if isinstance(value, dict) else value
+        for key, value in one.items()
+        if key != "class"
+    }
+    return getattr(layers, one["class"])(**arguments)
 
 
 def forget_bias(arch: dict[str, Any]) -> list[float] | None:

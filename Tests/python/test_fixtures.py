@@ -114,7 +114,8 @@ def check(entry: dict[str, Any], net: carousel.Network, oracle: Oracle, suffix: 
         initial_state=initial_state(oracle, net),
         return_state=True,
     )
-    same(output, "output")
+    for index, one in enumerate(output if isinstance(output, list) else [output]):
+        same(one, "output" if index == 0 else f"output_{index + 1}")
     if not suffix:
         got = split_states(states, has_cell)
         for part in ("h", "c"):

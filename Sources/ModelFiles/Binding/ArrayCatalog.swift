@@ -15,8 +15,8 @@ final class ArrayCatalog {
   /// - Parameter splitsDots: dots separate parts, too (PyTorch).
   init(root: HDF5Group, splitsDots: Bool) throws(EngineError) {
     self.root = root
-    for path in try ArrayCatalog.datasets(below: root) {
-      let parts = path.split { $0 == "/" || (splitsDots && $0 == ".") }.map(String.init)
+    for (path, name) in try ArrayCatalog.members(below: root) {
+      let parts = name.split { $0 == "/" || (splitsDots && $0 == ".") }.map(String.init)
       guard paths.updateValue(path, forKey: parts) == nil else {
         throw EngineError(.format, "two arrays are called '\(parts.joined(separator: "."))'")
       }
@@ -26,21 +26,44 @@ final class ArrayCatalog {
 
   /// Paths of all datasets below a group.
   static func datasets(below root: HDF5Group) throws(EngineError) -> [String] {
-    var result: [String] = []
-    var pending: [(group: HDF5Group, prefix: String, depth: Int)] = [(root, "", 0)]
+    try members(below: root).map(\.path)
+  }
+
+  private struct Visit {
+    var group: HDF5Group
+    /// Before the names of HDF5 and before those of the arrays.
+    var path: String
+    var name: String
+    var depth: Int
+  }
+
+  /// Paths of all datasets below a group, and what the arrays are called. They differ in files of Octave,
+  /// which makes a group of every variable, with a dataset `type` (text) and what it is worth in `value`.
+  private static func members(
+    below root: HDF5Group
+  ) throws(EngineError) -> [(path: String, name: String)] {
+    var result: [(path: String, name: String)] = []
+    var pending = [Visit(group: root, path: "", name: "", depth: 0)]
     var visited = 0
-    while let (group, prefix, depth) = pending.popLast() {
-      var groups: [(group: HDF5Group, prefix: String, depth: Int)] = []
-      for name in try group.names() {
+    while let visit = pending.popLast() {
+      let isVariable = visit.group.attributes.contains("OCTAVE_NEW_FORMAT")
+      var groups: [Visit] = []
+      for link in try visit.group.names() {
         visited += 1
-        guard depth < 32, visited <= root.file.limits.objects else {
-          throw EngineError(
-            .limit, "'\(prefix)\(name)': the file has too many or too deeply nested groups")
+        let path = visit.path + link
+        guard visit.depth < 32, visited <= root.file.limits.objects else {
+          throw EngineError(.limit, "'\(path)': the file has too many or too deeply nested groups")
         }
-        switch try group.kind(of: name) {
-        case .dataset: result.append(prefix + name)
-        case .group: groups.append((try group.group(name), "\(prefix)\(name)/", depth + 1))
-        default: throw EngineError(.format, "'\(prefix)\(name)' is neither group nor dataset")
+        if isVariable, link == "type" { continue }
+        let name = isVariable && link == "value" ? String(visit.name.dropLast()) : visit.name + link
+        switch try visit.group.kind(of: link) {
+        case .dataset: result.append((path, name))
+        case .group:
+          groups.append(
+            Visit(
+              group: try visit.group.group(link), path: path + "/", name: name + "/",
+              depth: visit.depth + 1))
+        default: throw EngineError(.format, "'\(path)' is neither group nor dataset")
         }
       }
       pending += groups.reversed()

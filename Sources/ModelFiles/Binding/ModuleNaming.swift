@@ -104,21 +104,24 @@ extension LayerTarget {
   /// Refuses activations other than the usual ones.
   func requireUsualActivations(_ what: String, allowsRelu: Bool = false) throws(EngineError) {
     for direction in directions {
-      let isUsual: Bool
+      let found: [Activation]
+      let usual: [Activation]
       switch direction.description.cell {
       case .simple(let cell):
-        isUsual = cell.activation == .tanh || allowsRelu && cell.activation == .relu
+        found = [cell.activation]
+        usual = [allowsRelu && cell.activation == .relu ? .relu : .tanh]
       case .gru(let cell):
-        isUsual = cell.activation == .tanh && cell.recurrentActivation == .sigmoid
+        found = [cell.recurrentActivation, cell.activation]
+        usual = [.sigmoid, .tanh]
       case .lstm(let cell):
-        isUsual =
-          cell.activation == .tanh && cell.outputActivation == .tanh
-          && cell.recurrentActivation == .sigmoid
+        found = [cell.recurrentActivation, cell.activation, cell.outputActivation]
+        usual = [.sigmoid, .tanh, .tanh]
       }
-      guard isUsual else {
+      for (own, expected) in zip(found, usual) where own != expected {
         throw EngineError(
           .unsupported,
-          "\(displayName) has activations that \(what) cannot express; save as 'carousel'")
+          "\(displayName) computes with \(own.json.text()) where \(what) has "
+            + "\(expected.json.text()) and nothing else; 'carousel' keeps it")
       }
     }
   }

@@ -8,13 +8,16 @@ import LSTM
 enum ChainerFormat {
   private enum Module {
     case interleaved
+    case gated
     /// NStep link: numbers of the groups of one layer, one or two.
     case stacked(groups: [Int], matrices: Int)
     case plain
   }
 
   static func recognises(_ catalog: ArrayCatalog) -> Bool {
-    catalog.names.contains { $0.suffix(2) == ["upward", "W"] || isStackedName($0) }
+    catalog.names.contains {
+      $0.suffix(2) == ["upward", "W"] || $0.suffix(2) == ["U_r", "W"] || isStackedName($0)
+    }
   }
 
   /// `…/0/w0`
@@ -37,6 +40,10 @@ enum ChainerFormat {
       case (.interleaved, .recurrent(let description)):
         try description.requirePlain("Chainer", target.displayName)
         let arrays = try readInterleaved(catalog, unit.path, description.cell, target)
+        for (part, array) in arrays { result["\(target.name)/\(part)"] = array }
+      case (.gated, .recurrent(let description)):
+        try description.requirePlain("Chainer", target.displayName)
+        let arrays = try readGated(catalog, unit.path, description.cell, target)
         for (part, array) in arrays { result["\(target.name)/\(part)"] = array }
       case (.stacked(let groups, let matrices), _) where target.isRecurrent:
         try readStacked(catalog, unit.path, groups, matrices, target, &result)
@@ -62,6 +69,11 @@ enum ChainerFormat {
       } else if name.suffix(2) == ["upward", "W"] {
         units.append(
           .init(path: name.dropLast(2), index: nil, isRecurrent: true, module: .interleaved))
+      } else if isGatedPart(name, of: catalog) {
+        if name.suffix(2) == ["U_r", "W"] {
+          units.append(
+            .init(path: name.dropLast(2), index: nil, isRecurrent: true, module: .gated))
+        }
       } else if ["W", "gamma", "avg_mean"].contains(name.last ?? ""), !isRecurrentPart(name) {
         let path = Array(name.dropLast())
         if seen.insert(path).inserted {

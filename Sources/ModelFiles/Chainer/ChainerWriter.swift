@@ -2,7 +2,7 @@ import LSTM
 
 extension ChainerFormat {
   /// Writes what `serializers.load_hdf5` reads: `L.LSTM` or `L.StatefulPeepholeLSTM` for a single LSTM of one
-  /// direction, NStep links for everything else.
+  /// direction, `L.StatefulGRU` for a GRU that resets before the product, NStep links for everything else.
   static func write(
     _ contents: ModelContents, to root: HDF5GroupWriter, prefix: String?, compression: Int
   ) throws(EngineError) {
@@ -33,6 +33,12 @@ extension ChainerFormat {
         case .lstm(let cell) = description.cell
       {
         try writeInterleaved(contents, first, cell, put)
+        continue
+      }
+      if module.layers.count == 1, case .recurrent(let description) = first.kind,
+        case .gru(let cell) = description.cell, !cell.resetAfter
+      {
+        try writeGated(contents, first, cell, put)
         continue
       }
       var group = 0

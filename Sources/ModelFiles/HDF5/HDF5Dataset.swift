@@ -49,8 +49,14 @@ final class HDF5Dataset {
 
   /// Reads all numbers.
   ///
-  /// - Parameter expected: the shape that the dataset must have; nothing is allocated otherwise.
+  /// - Parameter expected: the shape that the dataset must have; nothing is allocated otherwise. A vector may be
+  ///   a matrix of one row or column, as MATLAB and Octave have no other vectors.
   func read(expecting expected: [Int]? = nil) throws(EngineError) -> WeightArray {
+    if let expected, expected.count == 1, shape.count == 2,
+      shape == [1] + expected || shape == expected + [1]
+    {
+      return try read(expecting: shape).reshaped(expected)
+    }
     if let expected, expected != shape {
       throw EngineError(
         .shape, "'\(path)' has shape \(describe(shape)), expected \(describe(expected))")

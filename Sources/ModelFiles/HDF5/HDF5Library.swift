@@ -87,6 +87,11 @@ final class HDF5Library: @unchecked Sendable {
       _ = functions.walkErrors(0, 0, walker, Unmanaged.passUnretained(reason).toOpaque())
     }
     _ = functions.clearErrors(0)
+    if reason.text.hasPrefix("bad version number") {
+      reason.text +=
+        "; perhaps a newer HDF5 than the one installed here wrote it: write it anew without "
+      reason.text += "libver=\"latest\", or install that HDF5"
+    }
     return EngineError(code, reason.text.isEmpty ? what : "\(what) (HDF5: \(reason.text))")
   }
 

@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from . import Error, FormatError, InvalidArgumentError, Network, __version__, inspect, load
+from . import (
+    Error,
+    FormatError,
+    InvalidArgumentError,
+    Network,
+    __version__,
+    _torch_text,
+    inspect,
+    load,
+)
 
 FORMATS = (
     "carousel",
@@ -149,7 +158,25 @@ def _convert(options: argparse.Namespace) -> int:
         )
     else:
         print(f"{options.file} -> {options.output} ({form}, {_size(options.output):,} bytes)")
+        if form == "torch":
+            _explain_state_dict(options)
     return 0
+
+
+def _explain_state_dict(options: argparse.Namespace) -> None:
+    """What a newcomer to PyTorch has to write next."""
+    found = inspect(options.file, config=_config(options))
+    if "layers" not in found:
+        return
+    print("\nThe modules whose state_dict this is:")
+    for line in _torch_text.modules(found):
+        print(f"    {options.prefix or ''}{line}")
+    print(
+        "\nAnd how they take it:\n"
+        f'    with h5py.File("{options.output}") as file:\n'
+        "        state = {name: torch.as_tensor(file[name][()]) for name in file}\n"
+        "    model.load_state_dict(state, strict=True)"
+    )
 
 
 def _size(path: str) -> int:

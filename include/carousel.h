@@ -581,12 +581,22 @@ carousel_status carousel_builder_create(const char *name, carousel_builder **bui
 /* Ends a handle, as carousel_network_free. */
 void carousel_builder_free(carousel_builder *builder);
 
-/* The next layer reads these layers, in this order, instead of the last one. */
+/* The next layer reads these layers, in this order, instead of the last one. A recurrent layer may
+ * read its initial states behind its sequence, as a decoder those of its encoder: (h), (h, c), or
+ * (h_f, c_f, h_b, c_b) for a bidirectional one. Such a network cannot be stepped as a stream. */
 carousel_status carousel_builder_read(
     carousel_builder *builder, const char *const *names, size_t count);
 
 /* The next layer is applied to every step of a sequence by itself (Keras's TimeDistributed). */
 carousel_status carousel_builder_distribute(carousel_builder *builder);
+
+/* The next layer uses the parameters of this earlier one, which has the same shapes: the same layer,
+ * called again. It has no parameters of its own. */
+carousel_status carousel_builder_share(carousel_builder *builder, const char *name);
+
+/* The next layer, a recurrent one, becomes the backward half of this bidirectional layer in place of a
+ * mirror image of the forward half. It is no layer of its own, and its name is not used. */
+carousel_status carousel_builder_set_backward(carousel_builder *builder, const char *name);
 
 /* Makes a layer an output of the network; call it once for each output, in order. Without a call
  * the last layer is the output. */
@@ -893,6 +903,11 @@ carousel_status carousel_builder_add_zero_padding1d(
 /* Every step `count` times. */
 carousel_status carousel_builder_add_up_sampling1d(
     carousel_builder *builder, const char *name, int64_t count);
+
+/* A state of the recurrent layer that it reads, after the last step: 0 is h, 1 is c; of a
+ * bidirectional layer h_f, c_f, h_b, c_b in this order. To be an initial state, or any other value. */
+carousel_status carousel_builder_add_final_state(
+    carousel_builder *builder, const char *name, int32_t state);
 
 typedef enum carousel_merge_kind {
     CAROUSEL_MERGE_CONCATENATE = 0,

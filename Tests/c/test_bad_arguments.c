@@ -497,7 +497,7 @@ static void check_builder(void) {
     static const char *inputs[2] = {"input", "input"}, *nothing[1] = {"nothing"};
     static const int64_t shape[2] = {3, -1}, bad_shape[2] = {-1, -1}, zero[2] = {0, 3};
     static intptr_t bad_inputs[2], bad_shapes[3], bad_activations[2], not_rates[4], nan_only[1];
-    static const intptr_t unnamed[] = {0, P("nothing"), P("\xff")};
+    static const intptr_t unnamed[] = {0, P("nothing"), P("\xff")}, bad_states[] = {-1, 4, 77};
     CAROUSEL_INIT(in);
     CAROUSEL_INIT(dense);
     CAROUSEL_INIT(embedding);
@@ -547,8 +547,19 @@ static void check_builder(void) {
     ROW(carousel_builder_read, a_builder, with(P(inputs), bad_inputs, 2),
         with(2, bad_counts + 2, 3));
     ROW(carousel_builder_add_merge, a_builder, new_name(), enum_of(0));
+    lstm.recurrent.bidirectional = CAROUSEL_BIDIRECTIONAL_CONCAT;
+    SUCCEEDS(carousel_builder_add_lstm(builder, "both", &lstm));
+    lstm.recurrent.bidirectional = CAROUSEL_ONE_DIRECTION;
+    ROW(carousel_builder_set_backward, a_builder, with(P("both"), unnamed, 3));
+    FAILS(carousel_builder_add_dense(builder, "half", &dense), CAROUSEL_ERROR_INVALID_ARGUMENT,
+          "the backward half of 'both' must be a recurrent layer");
+    SUCCEEDS(carousel_builder_add_lstm(builder, "half", &lstm));
+    FAILS(carousel_builder_set_backward(builder, "layer1"), CAROUSEL_ERROR_INVALID_ARGUMENT,
+          "'layer1' is not bidirectional");
+    ROW(carousel_builder_add_final_state, a_builder, new_name(), with(0, bad_states, 3));
     ROW(carousel_builder_distribute, a_builder);
     ROW(carousel_builder_freeze, a_builder, with(P("layer1"), unnamed, 3));
+    ROW(carousel_builder_share, a_builder, with(P("layer1"), unnamed, 3));
     {
         carousel_builder *fresh = NULL;
         carousel_input_options good;

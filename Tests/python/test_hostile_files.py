@@ -354,3 +354,37 @@ def test_shuffled_links_do_not_matter(tmp_path: Path, reference: dict[str, np.nd
             old.copy(f"model_weights/{name}", group)
     found = weights(path)
     assert all(np.array_equal(found[key], array) for key, array in reference.items())
+
+
+def test_models_that_call_models_do_not_explode(tmp_path: Path) -> None:
+    """Twelve models, each of which calls the next four times: a small text, 16 million layers."""
+
+    def tensor(name: str, node: int) -> list[Any]:
+        return [name, node, 0, {}]
+
+    def entry(name: str, config: dict[str, Any], calls: list[Any], kind: str) -> dict[str, Any]:
+        return {"class_name": kind, "name": name, "config": config, "inbound_nodes": calls}
+
+    start = {"name": "in", "batch_input_shape": [None, 5, 1], "dtype": "float32"}
+    activation = {"name": "act", "activation": "tanh"}
+    config: dict[str, Any] = {}
+    for depth in range(12):
+        name, kind = ("act", "Activation") if depth == 0 else (f"m{depth - 1}", "Functional")
+        calls = [[tensor("in", 0)]] + [[tensor(name, number)] for number in range(3)]
+        inner = entry(name, activation if depth == 0 else config, calls, kind)
+        config = {
+            "name": f"m{depth}",
+            "layers": [entry("in", start, [], "InputLayer"), inner],
+            "input_layers": [["in", 0, 0]],
+            "output_layers": [[name, 3, 0]],
+        }
+    path = tmp_path / "bomb.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"] = "2.15.0"
+        text = json.dumps({"class_name": "Functional", "config": config})
+        file.attrs["model_config"] = text
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = np.array([], dtype="S1")
+    assert len(text) < 10_000
+    with pytest.raises(carousel.Error, match="more than"):
+        carousel.load(path)

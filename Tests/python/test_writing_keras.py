@@ -90,6 +90,49 @@ def distributed_model() -> Any:
     return chain(layers.LSTM(4, return_sequences=True), layers.TimeDistributed(inner))
 
 
+def shared() -> Any:
+    given = keras.Input((6, 3))
+    layer = layers.Dense(3)
+    return keras.Model(given, layer(layers.LSTM(3, return_sequences=True)(layer(given))))
+
+
+def shared_model() -> Any:
+    tower = chain(layers.LSTM(4, return_sequences=True), layers.GRU(3))
+    given = keras.Input((6, 3))
+    turned = layers.Dense(3, activation="tanh")(given)
+    return keras.Model(given, layers.Subtract()([tower(given), tower(turned)]))
+
+
+def encoder_decoder() -> Any:
+    given = keras.Input((6, 3))
+    _, *states = layers.Bidirectional(layers.LSTM(2, return_state=True))(given)
+    states = [layers.Concatenate()([states[0], states[2]]), layers.Dense(4)(states[3])]
+    decoded, _, c = layers.LSTM(4, return_sequences=True, return_state=True)(
+        layers.Dense(4)(given), initial_state=states
+    )
+    return keras.Model(given, [layers.Dense(2)(decoded), c])
+
+
+def models_of_models() -> Any:
+    """Encoder and decoder as models of their own, with states between them."""
+    given = keras.Input((6, 3))
+    encoder = keras.Model(given, layers.LSTM(4, return_state=True)(given)[1:], name="encoder")
+    sequence, h, c = keras.Input((6, 3)), keras.Input((4,)), keras.Input((4,))
+    decoded = layers.LSTM(4, return_sequences=True)(sequence, initial_state=[h, c])
+    decoder = keras.Model([sequence, h, c], layers.Dense(2)(decoded), name="decoder")
+    outer = keras.Input((6, 3))
+    return keras.Model(outer, decoder([outer, *encoder(outer)]))
+
+
+def masked_merge() -> Any:
+    """Keras 3 spells the united masks out, as LogicalOr."""
+    given = keras.Input((6, 3))
+    masked = layers.Masking(2.0)(given)
+    one = layers.LSTM(4, return_sequences=True)(masked)
+    other = layers.GRU(4, return_sequences=True)(masked)
+    return keras.Model(given, layers.LSTM(3)(layers.Add()([one, other])))
+
+
 def zoo() -> Any:
     return chain(
         layers.Conv1D(6, 3, padding="causal", dilation_rate=2, activation="relu"),
@@ -119,6 +162,11 @@ MODELS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
     "stacked cells": (stacked_cells, SERIES),
     "model in TimeDistributed": (distributed_model, SERIES),
     "zoo": (zoo, SERIES),
+    "masked merge": (masked_merge, PADDED),
+    "shared layer": (shared, SERIES),
+    "shared model": (shared_model, SERIES),
+    "encoder and decoder": (encoder_decoder, SERIES),
+    "models of models": (models_of_models, SERIES),
 }
 
 
@@ -163,26 +211,12 @@ def test_both_ways(name: str, tmp_path: Path) -> None:
         copy.fit(x, expected, epochs=1, verbose=0)
 
 
-def shared() -> Any:
-    given = keras.Input((6, 3))
-    layer = layers.Dense(3)
-    return keras.Model(given, layer(layers.Dense(3)(layer(given))))
-
-
-def initial_state() -> Any:
-    given = keras.Input((6, 3))
-    _, h, c = layers.LSTM(4, return_state=True)(given)
-    return keras.Model(given, layers.LSTM(4)(layers.Dense(4)(given), initial_state=[h, c]))
-
-
 def scaled() -> Any:
     given = keras.Input((6, 3))
     return keras.Model(given, layers.LSTM(2)(given * 2.0))
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "shared layer": (shared, "dense"),
-    "initial state": (initial_state, "initial_state"),
     "arithmetic with a constant": (scaled, "multiply"),
     "Lambda": (lambda: chain(layers.Lambda(lambda x: x * 2), layers.LSTM(2)), "Lambda"),
     "custom activation": (
@@ -200,3 +234,12 @@ def test_what_is_not_understood_is_named(name: str, file: str, tmp_path: Path) -
     make().save(str(path))
     with pytest.raises(carousel.Error, match=message):
         carousel.load(str(path))
+
+
+def test_legacy_weights_mean_what_the_configuration_says(tmp_path: Path) -> None:
+    """The file says tf.keras 2.15, the configuration Keras 3: hard_sigmoid is that of Keras 3."""
+    cell = carousel.LSTM(3, recurrent_activation="hard_sigmoid")
+    net = carousel.Network([cell], input_size=3, seed=1)
+    net.save(tmp_path / "w.h5", format="keras-legacy-weights")
+    copy = carousel.load(tmp_path / "w.h5", config=net.to_json())
+    assert np.array_equal(copy(SERIES), net(SERIES))

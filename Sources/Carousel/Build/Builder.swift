@@ -10,6 +10,10 @@ final class Builder {
   /// Inputs of the next layer, if they were named.
   private var nextInputs: [Int]?
   private var distributesNext = false
+  /// Node whose parameters the next layer uses.
+  private var nextShares: Int?
+  /// The Bidirectional of which the next layer becomes the backward half.
+  private var nextBackwardOf: Int?
 
   init(name: String) { self.name = name }
 
@@ -20,11 +24,13 @@ final class Builder {
   /// Adds a layer that reads the named inputs, or the last layer.
   func add(_ name: UnsafePointer<CChar>?, _ kind: LayerKind) throws(EngineError) {
     let name = try layerName(name)
+    if let index = nextBackwardOf { return try setBackward(of: index, kind) }
     var inputs: [Int] = []
     var kind = kind
     if case .input = kind {
-      guard nextInputs == nil, !distributesNext else {
-        throw EngineError(.state, "an input reads no layer, and is not distributed over time")
+      guard nextInputs == nil, !distributesNext, nextShares == nil else {
+        throw EngineError(
+          .state, "an input reads no layer, shares nothing, and is not distributed over time")
       }
     } else {
       guard !nodes.isEmpty else {
@@ -36,16 +42,47 @@ final class Builder {
           throw EngineError(
             .state, "layer '\(name)' merges layers: name two or more with carousel_builder_read")
         }
-      } else if inputs.count != 1 {
+      } else if inputs.count != 1, !kind.readsStates {
         throw EngineError(
           .shape, "layer '\(name)' reads one layer, but \(inputs.count) were named")
       }
       if distributesNext { kind = .timeDistributed(kind) }
     }
     indices[name] = nodes.count
-    nodes.append(.init(layer: LayerDescription(name: name, kind: kind), inputs: inputs))
+    nodes.append(
+      .init(
+        layer: LayerDescription(name: name, kind: kind), inputs: inputs, sharesWith: nextShares))
     nextInputs = nil
+    nextShares = nil
     distributesNext = false
+  }
+
+  private func setBackward(of index: Int, _ kind: LayerKind) throws(EngineError) {
+    guard case .bidirectional(var whole) = nodes[index].layer.kind,
+      case .recurrent(var backward) = kind
+    else {
+      throw EngineError(
+        .invalidArgument,
+        "the backward half of '\(nodes[index].layer.name)' must be a recurrent layer of one direction"
+      )
+    }
+    backward.goBackwards = !whole.forward.goBackwards
+    whole.backward = backward
+    nodes[index].layer.kind = .bidirectional(whole)
+    nextBackwardOf = nil
+  }
+
+  func shareNext(with name: String) throws(EngineError) {
+    let index = try index(of: name)
+    nextShares = nodes[index].sharesWith ?? index
+  }
+
+  func nextIsBackward(of name: String) throws(EngineError) {
+    let index = try index(of: name)
+    guard case .bidirectional = nodes[index].layer.kind else {
+      throw EngineError(.invalidArgument, "'\(name)' is not bidirectional")
+    }
+    nextBackwardOf = index
   }
 
   func read(_ names: [String]) throws(EngineError) {
@@ -140,6 +177,24 @@ public func carousel_builder_distribute(_ builder: OpaquePointer?) -> carousel_s
   entry { () throws(EngineError) in try Builder.of(builder).distributeNext() }
 }
 
+@_cdecl("carousel_builder_share") @implementation
+public func carousel_builder_share(
+  _ builder: OpaquePointer?, _ name: UnsafePointer<CChar>?
+) -> carousel_status {
+  entry { () throws(EngineError) in
+    try Builder.of(builder).shareNext(with: Argument.text(name, "name"))
+  }
+}
+
+@_cdecl("carousel_builder_set_backward") @implementation
+public func carousel_builder_set_backward(
+  _ builder: OpaquePointer?, _ name: UnsafePointer<CChar>?
+) -> carousel_status {
+  entry { () throws(EngineError) in
+    try Builder.of(builder).nextIsBackward(of: Argument.text(name, "name"))
+  }
+}
+
 @_cdecl("carousel_builder_add_output") @implementation
 public func carousel_builder_add_output(
   _ builder: OpaquePointer?, _ name: UnsafePointer<CChar>?
@@ -168,6 +223,16 @@ public func carousel_builder_build(
     let type = try DataType.given(dtype)
     let result = try Argument.required(network, "network")
     try NetworkObject.store(builder.build(dataType: type, seed: seed), in: result)
+  }
+}
+
+extension LayerKind {
+  /// May read initial states behind its sequence.
+  fileprivate var readsStates: Bool {
+    switch self {
+    case .recurrent, .bidirectional: true
+    default: false
+    }
   }
 }
 

@@ -46,6 +46,16 @@ public func carousel_builder_add_lstm(
   }
 }
 
+@_cdecl("carousel_builder_add_final_state") @implementation
+public func carousel_builder_add_final_state(
+  _ builder: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ state: Int32
+) -> carousel_status {
+  entry { () throws(EngineError) in
+    let state = try Argument.size(Int64(state), "state", from: 0, to: 3)
+    try Builder.of(builder).add(name, .finalState(state))
+  }
+}
+
 extension carousel_lstm_options {
   func cell() throws(EngineError) -> LSTMDescription {
     var cell = LSTMDescription(units: try Argument.size(units, "options->units"))

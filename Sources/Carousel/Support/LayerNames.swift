@@ -28,6 +28,7 @@ extension LayerKind {
     case .zeroPadding1D: "ZeroPadding1D"
     case .upSampling1D: "UpSampling1D"
     case .merge(let kind, _): kind.className
+    case .finalState: "FinalState"
     }
   }
 }

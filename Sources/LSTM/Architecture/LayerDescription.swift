@@ -42,6 +42,9 @@ public indirect enum LayerKind: Equatable, Sendable {
   case zeroPadding1D(left: Int, right: Int)
   case upSampling1D(Int)
   case merge(MergeKind, masks: MergedMask = .any)
+  /// State number `index` of the recurrent layer that it reads, after the last step: 0 is h, 1 is c;
+  /// of a Bidirectional h_f, c_f, h_b, c_b.
+  case finalState(Int)
 }
 
 public struct InputDescription: Equatable, Sendable {

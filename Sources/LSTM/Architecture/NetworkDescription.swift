@@ -3,12 +3,24 @@
 public struct NetworkDescription: Equatable, Sendable {
   public struct Node: Equatable, Sendable {
     public var layer: LayerDescription
-    /// Indices of earlier nodes; empty for input layers.
+    /// Indices of earlier nodes; empty for input layers. A recurrent layer may read its initial states
+    /// behind its sequence: (h), (h, c) or (h_f, c_f, h_b, c_b).
     public var inputs: [Int]
+    /// An earlier node whose parameters this one uses instead of its own: the same layer, called again.
+    public var sharesWith: Int?
 
-    public init(layer: LayerDescription, inputs: [Int]) {
+    /// A recurrent layer's initial states come from other layers.
+    public var readsInitialStates: Bool {
+      switch layer.kind {
+      case .recurrent, .bidirectional: inputs.count > 1
+      default: false
+      }
+    }
+
+    public init(layer: LayerDescription, inputs: [Int], sharesWith: Int? = nil) {
       self.layer = layer
       self.inputs = inputs
+      self.sharesWith = sharesWith
     }
   }
 
@@ -36,9 +48,13 @@ public struct NetworkDescription: Equatable, Sendable {
     outputs = [layers.count]
   }
 
-  /// The nodes are one chain from a single input to a single output.
+  /// The nodes are one chain from a single input to a single output; each passes on what it returns.
   public var isChain: Bool {
     inputs == [0] && outputs == [nodes.count - 1]
-      && nodes.indices.dropFirst().allSatisfy { nodes[$0].inputs == [$0 - 1] }
+      && nodes.indices.dropFirst().allSatisfy { index in
+        let node = nodes[index]
+        if case .finalState = node.layer.kind { return false }
+        return node.inputs == [index - 1] && node.sharesWith == nil
+      }
   }
 }

@@ -47,7 +47,11 @@ public final class Execution<S: Scalar> {
     var signals: [Signal<S>] = []
     var runs: [LayerRun<S>?] = []
     for (index, node) in network.description.nodes.enumerated() {
-      if let layer = network.layers[index] {
+      if let state = network.layers[index] as? FinalStateLayer<S> {
+        let slot = runs[node.inputs[0]]?.states[state.state]
+        runs.append(nil)
+        if let slot { signals.append(Signal(slot, batch: batch)) }
+      } else if let layer = network.layers[index] {
         do throws(EngineError) {
           let run = try layer.makeRun(inputs: node.inputs.map { signals[$0] }, plan: plan)
           signals.append(run.output)

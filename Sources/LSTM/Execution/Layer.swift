@@ -23,6 +23,23 @@ open class Layer<S: Scalar> {
     self.declarations = declarations
   }
 
+  /// Uses the parameters of another layer, which must have the same ones.
+  final func share(with owner: Layer?) throws(EngineError) {
+    guard let owner, owner.declarations.map(\.name) == declarations.map(\.name),
+      owner.declarations.map(\.shape) == declarations.map(\.shape)
+    else {
+      throw EngineError(
+        .invalidArgument,
+        "cannot share the parameters of "
+          + (owner.map { "'\($0.name)', which has other ones" }
+            ?? "a layer that does not come before it"))
+    }
+    guard !isStateful else {
+      throw EngineError(.unsupported, "a stateful layer cannot be called twice")
+    }
+    offsets = owner.offsets
+  }
+
   /// Steps that come out when `inputTimes` steps go in; throws if the layer cannot take as many.
   open func outputTime(_ inputTimes: [Int]) throws(EngineError) -> Int {
     outputShape.hasTime ? inputTimes.first ?? 1 : 1

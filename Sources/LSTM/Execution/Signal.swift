@@ -19,6 +19,15 @@ public struct Signal<S: Scalar> {
   public var rows: Int { time * batch }
 }
 
+extension Signal {
+  /// A recurrent layer's final state as the signal of a layer without a time axis: the same memory.
+  init(_ state: StateSlot<S>, batch: Int) {
+    self.init(
+      batch: batch, time: 1, hasTime: false, width: state.width, stride: state.stride,
+      values: state.final, gradient: state.finalGradient, mask: nil, ids: nil)
+  }
+}
+
 /// The state of one recurrent layer that the caller may set, read, and differentiate: `batch` rows
 /// of `width`.
 public struct StateSlot<S: Scalar> {

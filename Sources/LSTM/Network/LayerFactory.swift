@@ -7,6 +7,15 @@ enum LayerFactory<S: Scalar> {
       return try MergeLayer(
         kind, masks: masks, name: description.name, inputShapes: inputShapes)
     }
+    switch description.kind {
+    case .recurrent(let recurrent):
+      return try RecurrentLayer(
+        name: description.name, inputShapes: inputShapes, description: recurrent)
+    case .bidirectional(let bidirectional):
+      return try BidirectionalLayer(
+        name: description.name, inputShapes: inputShapes, description: bidirectional)
+    default: break
+    }
     guard inputShapes.count == 1, let shape = inputShapes.first else {
       throw EngineError(.shape, "takes one input, got \(inputShapes.count)")
     }
@@ -29,10 +38,6 @@ enum LayerFactory<S: Scalar> {
       return try EmbeddingLayer(
         name: name, inputShape: shape, vocabulary: vocabulary, dimension: dimension,
         masksZero: masksZero)
-    case .recurrent(let description):
-      return try RecurrentLayer(name: name, inputShape: shape, description: description)
-    case .bidirectional(let description):
-      return try BidirectionalLayer(name: name, inputShape: shape, description: description)
     case .timeDistributed(let inner):
       return try timeDistributed(inner, name: name, inputShape: shape, isTrainable: isTrainable)
     case .masking(let value):
@@ -73,8 +78,8 @@ enum LayerFactory<S: Scalar> {
         name: name, inputShape: shape, pattern: .padded(left: left, right: right))
     case .upSampling1D(let times):
       return try StepCopyLayer(name: name, inputShape: shape, pattern: .upSampled(times: times))
-    case .merge:
-      throw EngineError(.invalidArgument, "a merge cannot be the inner layer of another")
+    case .merge, .recurrent, .bidirectional, .finalState:
+      throw EngineError(.invalidArgument, "\(kind) cannot be the inner layer of another")
     }
   }
 

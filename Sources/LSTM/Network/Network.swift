@@ -53,9 +53,20 @@ public final class Network<S: Scalar>: @unchecked Sendable {
       }
       let layer: Layer<S>
       do throws(EngineError) {
-        layer = try LayerFactory.make(node.layer, inputShapes: node.inputs.map { shapes[$0] })
+        if case .finalState(let state) = node.layer.kind {
+          let source = node.inputs.count == 1 ? layers[node.inputs[0]] : nil
+          layer = try FinalStateLayer(name: node.layer.name, source: source, state: state)
+        } else {
+          layer = try LayerFactory.make(node.layer, inputShapes: node.inputs.map { shapes[$0] })
+        }
+        layer.node = index
+        if let owner = node.sharesWith {
+          try layer.share(with: layers.indices.contains(owner) ? layers[owner] : nil)
+          layers.append(layer)
+          shapes.append(layer.outputShape)
+          continue
+        }
       } catch { throw error.within("layer '\(node.layer.name)'") }
-      layer.node = index
       for declaration in layer.declarations {
         var size = 1
         for extent in declaration.shape { size = try Memory.product(size, extent) }

@@ -7,11 +7,12 @@ final class BidirectionalLayer<S: Scalar>: Layer<S> {
   private let parts: [DirectionParts]
 
   init(
-    name: String, inputShape: SignalShape, description: BidirectionalDescription
+    name: String, inputShapes: [SignalShape], description: BidirectionalDescription
   ) throws(EngineError) {
     bidirectional = description
     let forward = description.forward
     let backward = description.backward
+    let inputShape = try InitialStates<S>.check(inputShapes, [forward, backward])
     guard forward.returnSequences == backward.returnSequences else {
       throw EngineError(
         .invalidArgument, "one direction returns sequences and the other does not")
@@ -34,7 +35,7 @@ final class BidirectionalLayer<S: Scalar>: Layer<S> {
       description.merge == .concat
       ? try Memory.sum(forward.outputWidth, backward.outputWidth) : forward.outputWidth
     super.init(
-      name: name, inputShapes: [inputShape],
+      name: name, inputShapes: inputShapes,
       outputShape: recurrentOutput(
         inputShape, width: width, returnSequences: forward.returnSequences),
       declarations: first.declarations + second.declarations)
@@ -62,7 +63,7 @@ final class BidirectionalLayer<S: Scalar>: Layer<S> {
       batch: input.batch, time: returnsSequences ? input.time : 1, hasTime: returnsSequences,
       width: outputShape.features, mask: returnsSequences ? input.mask : nil)
     return BidirectionalRun(
-      self, output: output,
+      self, output: output, initialStates: Array(inputs.dropFirst()),
       first: try parts[0].makeRun(source: input, layer: self, number: 0, plan: plan),
       second: try parts[1].makeRun(source: input, layer: self, number: 1, plan: plan))
   }
@@ -73,15 +74,18 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
   private let layer: BidirectionalLayer<S>
   private let first: DirectionRun<S>
   private let second: DirectionRun<S>
+  private let initialStates: InitialStates<S>
   private let context: RunContext
 
   init(
-    _ layer: BidirectionalLayer<S>, output: Signal<S>, first: DirectionRun<S>,
-    second: DirectionRun<S>
+    _ layer: BidirectionalLayer<S>, output: Signal<S>, initialStates: [Signal<S>],
+    first: DirectionRun<S>, second: DirectionRun<S>
   ) {
     self.layer = layer
     self.first = first
     self.second = second
+    self.initialStates = InitialStates(
+      signals: initialStates, slots: first.states + second.states)
     context = first.frame.plan.context
     super.init(output: output, states: first.states + second.states)
   }
@@ -119,7 +123,10 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   override func forward() {
-    if !hasGivenStates { setLearnedStates() }
+    if !hasGivenStates {
+      setLearnedStates()
+      initialStates.set()
+    }
     // Two threads take one direction each: then each core has the weights of its own only.
     halves.performInParallel(context.threads == 2 && isWorthTwoThreads ? 2 : 1)
     for t in 0..<output.time {
@@ -136,6 +143,7 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
     for direction in [first, second] {
       direction.backward(maskedOutput(direction), learnsStates: !hasGivenStates)
     }
+    if !hasGivenStates { initialStates.addGradients() }
   }
 
   /// Where row (t, b) of each half lies: the backward layer's half is turned round.

@@ -6,12 +6,13 @@ final class RecurrentLayer<S: Scalar>: Layer<S> {
   private let parts: DirectionParts
 
   init(
-    name: String, inputShape: SignalShape, description: RecurrentDescription
+    name: String, inputShapes: [SignalShape], description: RecurrentDescription
   ) throws(EngineError) {
     recurrent = description
+    let inputShape = try InitialStates<S>.check(inputShapes, [description])
     parts = try DirectionParts(description, inputShape: inputShape, prefix: "", first: 0)
     super.init(
-      name: name, inputShapes: [inputShape],
+      name: name, inputShapes: inputShapes,
       outputShape: recurrentOutput(
         inputShape, width: description.outputWidth, returnSequences: description.returnSequences),
       declarations: parts.declarations)
@@ -21,7 +22,8 @@ final class RecurrentLayer<S: Scalar>: Layer<S> {
   override var isStateful: Bool { recurrent.isStateful }
 
   override var obstacleToStreaming: String? {
-    recurrent.goBackwards ? "it goes backwards, so it needs the whole sequence" : nil
+    if inputShapes.count > 1 { return InitialStates<S>.obstacleToStreaming }
+    return recurrent.goBackwards ? "it goes backwards, so it needs the whole sequence" : nil
   }
 
   override func makeWeights(forTraining: Bool) throws(EngineError) -> LayerWeights<S>? {
@@ -33,7 +35,7 @@ final class RecurrentLayer<S: Scalar>: Layer<S> {
     inputs: [Signal<S>], plan: ExecutionPlan<S>
   ) throws(EngineError) -> LayerRun<S> {
     let direction = try parts.makeRun(source: inputs[0], layer: self, number: 0, plan: plan)
-    return RecurrentRun(self, input: inputs[0], direction: direction)
+    return RecurrentRun(self, inputs: inputs, direction: direction)
   }
 }
 
@@ -139,11 +141,14 @@ struct DirectionParts {
 final class RecurrentRun<S: Scalar>: LayerRun<S> {
   private let layer: RecurrentLayer<S>
   private let direction: DirectionRun<S>
+  private let initialStates: InitialStates<S>
   private let context: RunContext
 
-  init(_ layer: RecurrentLayer<S>, input: Signal<S>, direction: DirectionRun<S>) {
+  init(_ layer: RecurrentLayer<S>, inputs: [Signal<S>], direction: DirectionRun<S>) {
+    let input = inputs[0]
     self.layer = layer
     self.direction = direction
+    initialStates = InitialStates(signals: Array(inputs.dropFirst()), slots: direction.states)
     context = direction.frame.plan.context
     let returnsSequences = layer.recurrent.returnSequences
     super.init(
@@ -165,7 +170,10 @@ final class RecurrentRun<S: Scalar>: LayerRun<S> {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   override func forward() {
-    if !hasGivenStates { direction.setLearnedStates() }
+    if !hasGivenStates {
+      direction.setLearnedStates()
+      initialStates.set()
+    }
     direction.forward(maskedOutput)
   }
 
@@ -173,6 +181,7 @@ final class RecurrentRun<S: Scalar>: LayerRun<S> {
   @_specialize(where S == Double)
   override func backward() {
     direction.backward(maskedOutput, learnsStates: !hasGivenStates)
+    if !hasGivenStates { initialStates.addGradients() }
   }
 
   override func fusedStep() -> (LSTMStepArguments, KernelTable)? {

@@ -28,6 +28,7 @@ struct LayerTarget {
 
   static func targets(of description: NetworkDescription) -> [LayerTarget] {
     description.nodes.compactMap { node in
+      guard node.sharesWith == nil else { return nil }
       var kind = node.layer.kind
       if case .timeDistributed(let inner) = kind { kind = inner }
       switch kind {

@@ -63,6 +63,7 @@ extension LayerKind {
     case .upSampling1D(let size): ["class": "up_sampling1d", "size": .integer(size)]
     case .merge(let kind, let masks):
       ["class": "merge", "kind": .string(kind.name), "needs_all_masks": .bool(masks == .all)]
+    case .finalState(let state): ["class": "final_state", "state": .integer(state)]
     }
   }
 
@@ -142,6 +143,7 @@ extension LayerKind {
       }
       self = .merge(
         kind, masks: try object.flag("needs_all_masks", default: false) ? .all : .any)
+    case "final_state": self = .finalState(try object.integer("state", minimum: 0))
     case let name: throw EngineError(.unsupported, "layers of class '\(name)' are unknown")
     }
   }

@@ -13,6 +13,7 @@ extension NetworkDescription {
       if !node.inputs.isEmpty {
         object.append("inputs", .array(node.inputs.map { .string(names[$0]) }))
       }
+      if let owner = node.sharesWith { object.append("shares_with", .string(names[owner])) }
       if !node.layer.isTrainable { object.append("trainable", .bool(false)) }
       return .object(object)
     }
@@ -47,11 +48,19 @@ extension NetworkDescription {
         }
         sources.append(position)
       }
+      var owner: Int?
+      if let shared = reader.optional("shares_with") {
+        owner = positions[shared.stringValue ?? ""]
+        guard owner != nil else {
+          throw EngineError(
+            .format, "layer '\(name)' shares with \(shared.kindName), which is no earlier layer")
+        }
+      }
       try reader.finish()
       guard positions.updateValue(nodes.count, forKey: name) == nil else {
         throw EngineError(.format, "the architecture has two layers '\(name)'")
       }
-      nodes.append(Node(layer: layer, inputs: sources))
+      nodes.append(Node(layer: layer, inputs: sources, sharesWith: owner))
     }
     func resolve(_ key: String) throws(EngineError) -> [Int] {
       var result: [Int] = []

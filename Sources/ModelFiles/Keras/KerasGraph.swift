@@ -13,12 +13,32 @@ struct KerasGraph {
 
   private(set) var nodes: [NetworkDescription.Node] = []
   private(set) var inputs: [Int] = []
-  /// By identity of the layer: the names of its nodes.
-  private(set) var nodeNames: [ObjectIdentifier: [String]] = [:]
+  /// By identity of the layer: the nodes of its first call, which own the parameters.
+  private var owners: [ObjectIdentifier: [Int]] = [:]
+  /// Nodes that give a state of a recurrent node, by that and the state's number.
+  private var stateNodes: [StateReference: Int] = [:]
   private var ranks: [Int] = []
   private var usedNames: Set<String> = []
+  /// How often a name was wanted, where it was more than once.
+  private var nameCounts: [String: Int] = [:]
   /// Width of the first layer's input as its weights have it, for models that do not say.
   private let inputWidth: Int?
+  /// Calls so far. Models that call models twice, ten levels deep, are a small text and a huge graph.
+  private var callCount = 0
+  static let mostCalls = 1 << 14
+
+  private struct StateReference: Hashable {
+    var node: Int
+    var state: Int
+  }
+
+  /// What a call of a layer became.
+  private struct Result {
+    /// The nodes that the layer's output runs through.
+    var nodes: [Int]
+    /// The nodes of its outputs; the states of recurrent layers are found when they are asked for.
+    var outputs: [Int]
+  }
 
   /// - Parameter inputWidth: rows of the first kernel in the file, if the caller knows them.
   static func flatten(
@@ -33,6 +53,11 @@ struct KerasGraph {
 
   private init(inputWidth: Int?) { self.inputWidth = inputWidth }
 
+  /// Names of the nodes that own a layer's parameters.
+  func nodeNames(of layer: KerasLayer) -> [String] {
+    (owners[ObjectIdentifier(layer)] ?? []).map { nodes[$0].layer.name }
+  }
+
   // MARK: - Models
 
   /// - Parameter inputs: nodes that feed a nested model; nil for the outermost one.
@@ -40,7 +65,7 @@ struct KerasGraph {
   private mutating func add(
     _ model: KerasModel, inputs outer: [Int]?, prefix: String
   ) throws(EngineError) -> [Int] {
-    var outputs: [Int?] = Array(repeating: nil, count: model.layers.count)
+    var results: [[Result?]] = model.calls.map { Array(repeating: nil, count: max($0.count, 1)) }
     if model.isSequential {
       var current = outer
       if let outer, outer.count != 1 {
@@ -50,27 +75,27 @@ struct KerasGraph {
         if current == nil, !layer.isInput {
           current = [try addMissingInput(of: model)]
         }
-        let node = try add(
+        let result = try add(
           layer, inputs: current ?? [], prefix: prefix, isIds: model.feedsEmbedding(position))
-        outputs[position] = node
-        current = [node]
+        results[position][0] = result
+        current = [result.outputs[0]]
       }
     } else {
-      try placeInputs(of: model, outer, prefix, &outputs)
-      try placeLayers(of: model, prefix, &outputs)
+      try placeInputs(of: model, outer, prefix, &results)
+      try placeLayers(of: model, prefix, &results)
     }
-    var result: [Int] = []
-    for position in model.outputLayers {
-      guard let node = outputs[position] else {
+    var outputs: [Int] = []
+    for tensor in model.outputs {
+      guard let node = try node(of: tensor, in: model, results) else {
         throw EngineError(.format, "an output of the model '\(model.name)' cannot be reached")
       }
-      result.append(node)
+      outputs.append(node)
     }
-    return result
+    return outputs
   }
 
   private mutating func placeInputs(
-    of model: KerasModel, _ outer: [Int]?, _ prefix: String, _ outputs: inout [Int?]
+    of model: KerasModel, _ outer: [Int]?, _ prefix: String, _ results: inout [[Result?]]
   ) throws(EngineError) {
     for (index, position) in model.inputLayers.enumerated() {
       if let outer {
@@ -80,70 +105,129 @@ struct KerasGraph {
             "the model '\(model.name)' has \(model.inputLayers.count) inputs, "
               + "but gets \(outer.count)")
         }
-        outputs[position] = outer[index]
+        results[position][0] = Result(nodes: [], outputs: [outer[index]])
       } else {
         guard model.layers[position].isInput else {
           throw EngineError(
             .unsupported, "an input of '\(model.name)' is \(model.layers[position].displayName)")
         }
-        outputs[position] = try add(
+        results[position][0] = try add(
           model.layers[position], inputs: [], prefix: prefix,
           isIds: model.feedsEmbedding(position))
       }
     }
   }
 
-  /// Places layers as soon as all that feed them are there, in the model's order, as Keras does.
+  /// Places calls as soon as all that feeds them is there, in the order of the model's layers, as Keras does.
   private mutating func placeLayers(
-    of model: KerasModel, _ prefix: String, _ outputs: inout [Int?]
+    of model: KerasModel, _ prefix: String, _ results: inout [[Result?]]
   ) throws(EngineError) {
-    for position in model.layers.indices { try checkMask(of: position, in: model) }
-    var waiting = model.layers.indices.filter {
-      outputs[$0] == nil && !model.layers[$0].isMaskOperation
+    var waiting: [(layer: Int, call: Int)] = []
+    for position in model.layers.indices
+    where results[position][0] == nil && !model.layers[position].isMaskOperation {
+      for call in results[position].indices {
+        try checkMask(of: position, call, in: model)
+        waiting.append((position, call))
+      }
     }
     while !waiting.isEmpty {
-      var stillWaiting: [Int] = []
-      for position in waiting {
-        let sources = model.inputs[position].map { outputs[$0] }
-        guard !sources.isEmpty, !sources.contains(nil) else {
-          stillWaiting.append(position)
+      var stillWaiting: [(layer: Int, call: Int)] = []
+      for (position, call) in waiting {
+        let inputs = model.calls[position].isEmpty ? [] : model.calls[position][call].inputs
+        var sources: [Int] = []
+        for tensor in inputs {
+          guard let node = try node(of: tensor, in: model, results) else { break }
+          sources.append(node)
+        }
+        guard !sources.isEmpty, sources.count == inputs.count else {
+          stillWaiting.append((position, call))
           continue
         }
-        outputs[position] = try add(
-          model.layers[position], inputs: sources.compactMap { $0 }, prefix: prefix, isIds: false)
+        results[position][call] = try add(
+          model.layers[position], inputs: sources, prefix: prefix, isIds: false)
       }
       guard stillWaiting.count < waiting.count else {
         throw EngineError(
           .format,
-          "\(model.layers[stillWaiting[0]].displayName) of '\(model.name)' is not connected to an input"
-        )
+          "\(model.layers[stillWaiting[0].layer].displayName) of '\(model.name)' is not connected "
+            + "to an input")
       }
       waiting = stillWaiting
     }
   }
 
+  /// The node that gives a tensor; nil if its layer was not called yet.
+  private mutating func node(
+    of tensor: KerasTensor, in model: KerasModel, _ results: [[Result?]]
+  ) throws(EngineError) -> Int? {
+    guard let result = results[tensor.layer][tensor.call] else { return nil }
+    if tensor.output < result.outputs.count { return result.outputs[tensor.output] }
+    var state = tensor.output - 1
+    for (node, widths) in zip(result.nodes, model.layers[tensor.layer].stateWidths) {
+      if widths.indices.contains(state) {
+        return stateNode(StateReference(node: node, state: state))
+      }
+      state -= widths.count
+    }
+    throw EngineError(
+      .format, "\(model.layers[tensor.layer].displayName) has no output \(tensor.output)")
+  }
+
+  private mutating func stateNode(_ reference: StateReference) -> Int {
+    if let node = stateNodes[reference] { return node }
+    let source = nodes[reference.node].layer
+    let node = place(
+      LayerDescription(
+        name: "\(source.name).\(source.kind.stateNames[reference.state])",
+        kind: .finalState(reference.state)),
+      from: [reference.node], rank: 2)
+    stateNodes[reference] = node
+    return node
+  }
+
   /// The engine passes masks on from the layer that makes them. A mask that the file spells out must be that of
   /// an Embedding or a Masking which the layer's own input came through.
-  private func checkMask(of position: Int, in model: KerasModel) throws(EngineError) {
-    guard position < model.masks.count, var operation = model.masks[position] else { return }
-    if case .maskOperation(nil) = model.layers[operation].content,
-      let inner = model.inputs[operation].first
-    {
-      operation = inner
+  private func checkMask(
+    of position: Int, _ call: Int, in model: KerasModel
+  ) throws(EngineError) {
+    guard call < model.calls[position].count, let mask = model.calls[position][call].mask
+    else { return }
+    // `Any` and `LogicalOr` down to the comparisons: each of them must be what a layer before this one does.
+    var operations = [mask]
+    var known: Set<KerasTensor> = []
+    while let operation = operations.popLast() {
+      guard known.insert(operation).inserted else { continue }
+      let calls = model.calls[operation.layer]
+      let inputs = calls.indices.contains(operation.call) ? calls[operation.call].inputs : []
+      guard case .maskOperation(let value) = model.layers[operation.layer].content,
+        let masked = inputs.first
+      else {
+        throw EngineError(
+          .unsupported, "\(model.layers[operation.layer].displayName): this mask is not supported")
+      }
+      if let value {
+        try checkMask(of: position, call, in: model, masked: masked, differsFrom: value)
+      } else {
+        operations += inputs
+      }
     }
-    guard case .maskOperation(let value?) = model.layers[operation].content,
-      let source = model.inputs[operation].first
-    else {
-      throw EngineError(
-        .unsupported, "\(model.layers[operation].displayName): this mask is not supported")
-    }
-    var pending = model.inputs[position]
-    var seen: Set<Int> = []
+  }
+
+  private func checkMask(
+    of position: Int, _ call: Int, in model: KerasModel, masked: KerasTensor,
+    differsFrom value: Double
+  ) throws(EngineError) {
+    var pending = model.calls[position][call].inputs
+    var seen: Set<KerasTensor> = []
     while let candidate = pending.popLast() {
       guard seen.insert(candidate).inserted else { continue }
-      let layer = model.layers[candidate]
-      if model.inputs[candidate] == [source], layer.makesMask(differingFrom: value) { return }
-      pending += model.inputs[candidate]
+      let calls = model.calls[candidate.layer]
+      guard calls.indices.contains(candidate.call) else { continue }
+      let inputs = calls[candidate.call].inputs
+      if inputs == [masked], model.layers[candidate.layer].makesMask(differingFrom: value) {
+        return
+      }
+      pending += inputs
     }
     throw EngineError(
       .unsupported,
@@ -155,52 +239,71 @@ struct KerasGraph {
 
   private mutating func add(
     _ layer: KerasLayer, inputs sources: [Int], prefix: String, isIds: Bool
-  ) throws(EngineError) -> Int {
+  ) throws(EngineError) -> Result {
+    callCount += 1
+    guard callCount <= KerasGraph.mostCalls else {
+      throw EngineError(
+        .limit, "the model calls its layers more than \(KerasGraph.mostCalls) times")
+    }
     switch layer.content {
     case .input(let extents, let batch):
       // A nested model's own input: what feeds the model takes its place.
-      if let source = sources.first { return source }
+      if let source = sources.first { return Result(nodes: [], outputs: [source]) }
       let shape = try signalShape(extents, isIds: isIds, layer.displayName)
-      return place(
-        .input(InputDescription(shape: shape, batch: batch)), layer, prefix + layer.name, from: [],
-        rank: isIds ? 2 : extents.count + 1)
+      let node = placeInput(
+        shape, batch: batch, name: prefix + layer.name, rank: isIds ? 2 : extents.count + 1)
+      return Result(nodes: [], outputs: [node])
     case .maskOperation:
       throw EngineError(.unsupported, "\(layer.displayName) is used as a layer")
     case .model(let model):
-      let outputs = try add(model, inputs: sources, prefix: "\(prefix)\(model.name).")
-      guard outputs.count == 1 else {
-        throw EngineError(.unsupported, "the nested model '\(model.name)' has several outputs")
-      }
-      return outputs[0]
+      return Result(
+        nodes: [],
+        outputs: try add(model, inputs: sources, prefix: "\(prefix)\(model.name)."))
     case .nodes(let kinds):
-      var current = sources
-      for (suffix, kind) in kinds {
-        guard let source = current.first else {
-          throw EngineError(.format, "\(layer.displayName) has no input")
-        }
-        try checkAxes(of: layer, rank: ranks[source])
-        let rank = try outputRank(of: kind, layer, ranks[source])
-        current = [place(kind, layer, prefix + layer.name + suffix, from: current, rank: rank)]
-      }
-      return current[0]
+      return try add(layer, kinds, inputs: sources, prefix: prefix)
     }
   }
 
-  private mutating func place(
-    _ kind: LayerKind, _ layer: KerasLayer, _ name: String, from sources: [Int], rank: Int
-  ) -> Int {
-    var unique = name
-    var count = 1
-    while !usedNames.insert(unique).inserted {
-      count += 1
-      unique = "\(name)#\(count)"
+  /// The nodes of a layer, one behind the other. Those of a later call use the parameters of the first.
+  private mutating func add(
+    _ layer: KerasLayer, _ kinds: [(suffix: String, kind: LayerKind)], inputs sources: [Int],
+    prefix: String
+  ) throws(EngineError) -> Result {
+    guard var current = sources.first else {
+      throw EngineError(.format, "\(layer.displayName) has no input")
     }
-    var description = LayerDescription(name: unique, kind: kind)
-    description.isTrainable = layer.isTrainable
-    nodes.append(NetworkDescription.Node(layer: description, inputs: sources))
+    let owners = layer.units.isEmpty ? nil : owners[ObjectIdentifier(layer)]
+    let widths = layer.stateWidths
+    var rest = sources.dropFirst()
+    var placed: [Int] = []
+    for (index, (suffix, kind)) in kinds.enumerated() {
+      try checkAxes(of: layer, rank: ranks[current])
+      let rank = try outputRank(of: kind, layer, ranks[current])
+      // A stack of cells shares out its initial states; a merge reads all at once.
+      let isStack = kinds.count > 1
+      let others = isStack ? rest.prefix(widths.isEmpty ? 0 : widths[index].count) : rest
+      rest = rest.dropFirst(others.count)
+      var description = LayerDescription(name: prefix + layer.name + suffix, kind: kind)
+      description.isTrainable = layer.isTrainable
+      current = place(
+        description, from: [current] + others, rank: rank, sharesWith: owners?[index])
+      placed.append(current)
+    }
+    if owners == nil { self.owners[ObjectIdentifier(layer)] = placed }
+    return Result(nodes: placed, outputs: [current])
+  }
+
+  private mutating func place(
+    _ layer: LayerDescription, from sources: [Int], rank: Int, sharesWith: Int? = nil
+  ) -> Int {
+    var layer = layer
+    let name = layer.name
+    while !usedNames.insert(layer.name).inserted {
+      nameCounts[name, default: 1] += 1
+      layer.name = "\(name)#\(nameCounts[name, default: 1])"
+    }
+    nodes.append(NetworkDescription.Node(layer: layer, inputs: sources, sharesWith: sharesWith))
     ranks.append(rank)
-    nodeNames[ObjectIdentifier(layer), default: []].append(unique)
-    if case .input = kind { inputs.append(nodes.count - 1) }
     return nodes.count - 1
   }
 
@@ -226,13 +329,14 @@ struct KerasGraph {
     }
   }
 
-  private mutating func placeInput(_ shape: SignalShape, batch: Int?) -> Int {
-    let layer = KerasLayer(
-      name: "input", className: "InputLayer", isTrainable: true,
-      content: .input(extents: [], batch: batch))
-    return place(
-      .input(InputDescription(shape: shape, batch: batch)), layer, "input", from: [],
-      rank: shape.hasTime && !shape.isIds ? 3 : 2)
+  private mutating func placeInput(
+    _ shape: SignalShape, batch: Int?, name: String = "input", rank: Int? = nil
+  ) -> Int {
+    let node = place(
+      LayerDescription(name: name, kind: .input(InputDescription(shape: shape, batch: batch))),
+      from: [], rank: rank ?? (shape.hasTime && !shape.isIds ? 3 : 2))
+    inputs.append(node)
+    return node
   }
 
   private func signalShape(
@@ -366,19 +470,40 @@ extension KerasModel {
       guard position + 1 < layers.count, position < 0 || layers[position].isInput else {
         return false
       }
-      return layers[position + 1].takesIds
+      return layers[position + 1].takesIds()
     }
-    return layers.indices.contains { inputs[$0].contains(position) && layers[$0].takesIds }
+    return zip(layers, calls).contains { layer, calls in
+      calls.contains { call in
+        call.inputs.enumerated().contains { $1.layer == position && layer.takesIds(at: $0) }
+      }
+    }
   }
 }
 
 extension KerasLayer {
-  /// The layer is an Embedding, or a nested model that begins with one.
-  var takesIds: Bool {
+  /// The layer's input number `index` goes into an Embedding, its own or that of a nested model.
+  func takesIds(at index: Int = 0) -> Bool {
     guard case .model(let model) = content else { return isEmbedding }
     if model.isSequential {
-      return model.layers.first(where: { !$0.isInput })?.takesIds ?? false
+      return model.layers.first(where: { !$0.isInput })?.takesIds() ?? false
     }
-    return model.inputLayers.contains { model.feedsEmbedding($0) }
+    return model.inputLayers.indices.contains(index)
+      && model.feedsEmbedding(model.inputLayers[index])
+  }
+}
+
+extension LayerKind {
+  /// Names of a recurrent layer's states in their order.
+  var stateNames: [String] {
+    func names(_ cell: CellDescription) -> [String] {
+      cell.stateWidths.count > 1 ? ["h", "c"] : ["h"]
+    }
+    switch self {
+    case .recurrent(let description): return names(description.cell)
+    case .bidirectional(let description):
+      return names(description.forward.cell).map { "forward_\($0)" }
+        + names(description.backward.cell).map { "backward_\($0)" }
+    default: return []
+    }
   }
 }

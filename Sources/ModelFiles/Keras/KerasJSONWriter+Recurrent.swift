@@ -4,7 +4,7 @@ extension KerasJSONWriter {
   // MARK: - Recurrent layers
 
   func recurrent(
-    _ description: RecurrentDescription
+    _ description: RecurrentDescription, returnsState: Bool
   ) throws(EngineError) -> (String, JSONObject) {
     guard !description.learnsInitialState else { throw refuse("learned initial states") }
     var options: JSONObject = [:]
@@ -32,7 +32,7 @@ extension KerasJSONWriter {
       options["unit_forget_bias"] = .bool(true)
     }
     options["return_sequences"] = .bool(description.returnSequences)
-    options["return_state"] = .bool(false)
+    options["return_state"] = .bool(returnsState)
     options["go_backwards"] = .bool(description.goBackwards)
     options["stateful"] = .bool(description.isStateful)
     options["dropout"] = .number(description.dropout)
@@ -49,18 +49,21 @@ extension KerasJSONWriter {
   }
 
   func bidirectional(
-    _ layer: BidirectionalDescription, name: String
+    _ layer: BidirectionalDescription, name: String, returnsState: Bool
   ) throws(EngineError) -> JSONObject {
     if purpose == .model, hasMasks, layer.forward.returnSequences,
       layer.forward.maskedOutput == .hold
     {
       throw refuse("repeated outputs at masked steps of a Bidirectional (Keras 2.2's rule)")
     }
-    var options: JSONObject = ["layer": try inner(layer.forward, name: "forward_\(name)")]
+    func inner(_ direction: RecurrentDescription, _ part: String) throws(EngineError) -> JSONValue {
+      try self.inner(direction, name: "\(part)_\(name)", returnsState: returnsState)
+    }
+    var options: JSONObject = ["layer": try inner(layer.forward, "forward")]
     var mirrored = layer.forward
     mirrored.goBackwards = true
     if layer.backward != mirrored {
-      options["backward_layer"] = try inner(layer.backward, name: "backward_\(name)")
+      options["backward_layer"] = try inner(layer.backward, "backward")
     }
     let names: [BidirectionalDescription.Merge: String] = [
       .concat: "concat", .sum: "sum", .multiply: "mul", .average: "ave",
@@ -70,11 +73,11 @@ extension KerasJSONWriter {
   }
 
   private func inner(
-    _ direction: RecurrentDescription, name: String
+    _ direction: RecurrentDescription, name: String, returnsState: Bool
   ) throws(EngineError) -> JSONValue {
     var direction = direction
     direction.maskedOutput = .hold  // Bidirectional sets it itself.
-    let (className, options) = try recurrent(direction)
+    let (className, options) = try recurrent(direction, returnsState: returnsState)
     var config: JSONObject = ["name": .string(name)]
     for member in options.members { config[member.key] = member.value }
     return [
@@ -160,7 +163,10 @@ extension KerasJSONWriter {
   var needsKeras2: Bool { purpose == .model && activations.contains(.hardSigmoidKeras2) }
 
   /// The model means hard_sigmoid as Keras 3 does.
-  var needsKeras3: Bool { purpose == .model && activations.contains(.hardSigmoid) }
+  var needsKeras3: Bool { purpose == .model && activations.contains(.hardSigmoid) || readsStates }
+
+  /// A layer gets its initial states from others, for which no form of connections serves both.
+  private var readsStates: Bool { description.nodes.contains(where: \.readsInitialStates) }
 
   private var activations: [Activation] {
     func ofCell(_ cell: CellDescription) -> [Activation] {
@@ -187,6 +193,9 @@ extension KerasJSONWriter {
   /// Keras 3 can be kept from a model of Keras 2 only through its recurrent layers.
   func checkVersions() throws(EngineError) {
     guard needsKeras2 else { return }
+    guard !readsStates else {
+      throw refuse("hard_sigmoid as Keras 2 means it together with states from other layers")
+    }
     let hasRecurrent = description.nodes.contains { node in
       switch node.layer.kind {
       case .recurrent, .bidirectional: true

@@ -16,15 +16,36 @@ struct KerasJSONWriter {
   let purpose: Purpose
   /// Puts the module beside every class name (`.keras`, `to_json`); else only where wrapped layers need it.
   let namesModules: Bool
-  /// Keras's name for each node.
+  /// The Keras layer of which each node is a call. Keras knows final states as outputs of their layer.
   let names: [String]
+  /// Which call of that layer, from 0.
+  private let calls: [Int]
+  /// Nodes that are the first call of a layer whose final states are read.
+  private let stateReturning: Set<Int>
 
   init(_ description: NetworkDescription, purpose: Purpose, namesModules: Bool) {
     self.description = description
     self.purpose = purpose
     self.namesModules = namesModules
     var used: Set<String> = []
-    names = description.nodes.map { node in
+    var names: [String] = []
+    var calls: [Int] = []
+    var stateReturning: Set<Int> = []
+    var callCounts: [Int: Int] = [:]
+    for node in description.nodes {
+      if case .finalState = node.layer.kind {
+        let source = node.inputs[0]
+        names.append(names[source])
+        calls.append(calls[source])
+        stateReturning.insert(description.nodes[source].sharesWith ?? source)
+        continue
+      }
+      if let owner = node.sharesWith {
+        callCounts[owner, default: 0] += 1
+        names.append(names[owner])
+        calls.append(callCounts[owner, default: 0])
+        continue
+      }
       // Keras 3 does not allow slashes, on PyTorch no dots either.
       let plain = String(node.layer.name.map { $0 == "/" || $0 == "." ? "_" : $0 })
       var name = plain
@@ -33,20 +54,33 @@ struct KerasJSONWriter {
         count += 1
         name = "\(plain)_\(count)"
       }
-      return name
+      names.append(name)
+      calls.append(0)
     }
+    (self.names, self.calls, self.stateReturning) = (names, calls, stateReturning)
+  }
+
+  /// Nodes that are the first call of a layer, with Keras's name for it.
+  var layers: [(node: Int, name: String)] {
+    description.nodes.indices.filter(isLayer).map { ($0, names[$0]) }
+  }
+
+  private func isLayer(_ index: Int) -> Bool {
+    if case .finalState = description.nodes[index].layer.kind { return false }
+    return description.nodes[index].sharesWith == nil
   }
 
   func write() throws(EngineError) -> JSONValue {
     var layers: [JSONValue] = []
-    for (index, node) in description.nodes.enumerated() {
+    for (index, node) in description.nodes.enumerated() where isLayer(index) {
       do throws(EngineError) {
         var layer = try self.layer(node.layer.kind, name: names[index], node: index)
         if !description.isChain {
           layer["name"] = .string(names[index])
-          let sources = node.inputs.map { reference($0) + [.object([:])] }
-          layer["inbound_nodes"] = .array(
-            sources.isEmpty ? [] : [.array(sources.map { .array($0) })])
+          let calls = description.nodes.indices.filter {
+            $0 == index || description.nodes[$0].sharesWith == index
+          }
+          layer["inbound_nodes"] = .array(calls.compactMap { call(of: $0) })
         }
         layers.append(.object(layer))
       } catch {
@@ -66,7 +100,33 @@ struct KerasJSONWriter {
   }
 
   private func reference(_ node: Int) -> [JSONValue] {
-    [.string(names[node]), .integer(0), .integer(0)]
+    var output = 0
+    if case .finalState(let state) = description.nodes[node].layer.kind { output = 1 + state }
+    return [.string(names[node]), .integer(calls[node]), .integer(output)]
+  }
+
+  /// What a node reads, in the old form that all versions know; with initial states in that of Keras 3, which
+  /// has no other one for them. nil for inputs.
+  private func call(of index: Int) -> JSONValue? {
+    let node = description.nodes[index]
+    guard let first = node.inputs.first else { return nil }
+    guard node.readsInitialStates else {
+      return .array(node.inputs.map { .array(reference($0) + [.object([:])]) })
+    }
+    return [
+      "args": .array([tensor(first)]),
+      "kwargs": ["initial_state": .array(node.inputs.dropFirst().map(tensor))],
+    ]
+  }
+
+  /// A tensor as Keras 3 writes it. Only the history counts; the shape is there because it has to be.
+  private func tensor(_ node: Int) -> JSONValue {
+    [
+      "class_name": "__keras_tensor__",
+      "config": [
+        "shape": .array([.null]), "dtype": "float32", "keras_history": .array(reference(node)),
+      ],
+    ]
   }
 
   private func wrapped(
@@ -113,9 +173,13 @@ struct KerasJSONWriter {
           "mask_zero": .bool(masksZero),
         ]
       )
-    case .recurrent(let recurrent): return try self.recurrent(recurrent)
+    case .recurrent(let recurrent):
+      return try self.recurrent(recurrent, returnsState: stateReturning.contains(node))
     case .bidirectional(let description):
-      return ("Bidirectional", try bidirectional(description, name: name))
+      let returnsState = stateReturning.contains(node)
+      return (
+        "Bidirectional", try bidirectional(description, name: name, returnsState: returnsState)
+      )
     case .timeDistributed(let inner):
       let layer = try layer(inner, name: name + "_layer", node: node, isInner: true)
       return ("TimeDistributed", ["layer": .object(layer)])

@@ -10,7 +10,8 @@ final class KerasLayer {
     /// A nested model, which is flattened.
     case model(KerasModel)
     /// An operation that computes a mask in a functional model of Keras 3: `NotEqual` to a value, or
-    /// (nil) `Any` over the features of that. The engine passes masks on by itself.
+    /// (nil) `Any` over the features of that, or `LogicalOr` of two masks (behind a merge). The engine passes
+    /// masks on by itself.
     case maskOperation(differsFrom: Double?)
   }
 
@@ -24,7 +25,7 @@ final class KerasLayer {
   let batchShape: [JSONValue]?
   /// Axes that the layer works along; only the last one, that of the features, is supported.
   let featureAxes: [Int]
-  /// An RNN that also returns its states; only its first output may be used.
+  /// A recurrent layer whose outputs are followed by its final states.
   let returnsState: Bool
 
   init(
@@ -51,12 +52,11 @@ final class KerasModel {
   let className: String
   /// In the order of `model.layers`, which is the order of the weights.
   var layers: [KerasLayer] = []
-  /// Inputs of each layer, as positions in `layers`; several calls of a layer are refused.
-  var inputs: [[Int]] = []
-  /// For each layer the operation whose result it gets as its mask.
-  var masks: [Int?] = []
+  /// The calls of each layer; none for inputs.
+  var calls: [[KerasCall]] = []
+  /// Positions of the input layers, in the order of the model's inputs.
   var inputLayers: [Int] = []
-  var outputLayers: [Int] = []
+  var outputs: [KerasTensor] = []
   /// A Sequential: each layer feeds the next; the shape of the input may be missing.
   let isSequential: Bool
   /// Extents of the input (with the batch) that a Sequential was built with.

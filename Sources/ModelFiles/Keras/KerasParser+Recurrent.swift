@@ -133,12 +133,16 @@ extension KerasParser {
   /// Both directions, and where their weights are.
   func bidirectional(
     _ config: KerasConfig
-  ) throws(EngineError) -> (BidirectionalDescription, [KerasWeightUnit]) {
+  ) throws(EngineError) -> (BidirectionalDescription, [KerasWeightUnit], returnsState: Bool) {
     guard let json = config.value("layer") else { throw config.malformed("'layer' is missing") }
-    var forward = try direction(json, config)
+    var (forward, returnsState) = try direction(json, config)
     var backward = forward
     if let json = config.value("backward_layer") {
-      backward = try direction(json, config)
+      let returnsBackwardState: Bool
+      (backward, returnsBackwardState) = try direction(json, config)
+      guard returnsState == returnsBackwardState else {
+        throw config.refuse("its two layers return different things")
+      }
     } else {
       backward.goBackwards = !forward.goBackwards
     }
@@ -171,17 +175,16 @@ extension KerasParser {
     ]
     let description = BidirectionalDescription(
       forward: forward, backward: backward, merge: merge)
-    return (description, units)
+    return (description, units, returnsState)
   }
 
   private func direction(
     _ json: JSONValue, _ outer: KerasConfig
-  ) throws(EngineError) -> RecurrentDescription {
+  ) throws(EngineError) -> (RecurrentDescription, returnsState: Bool) {
     let inner = try layer(json, depth: 1)
     guard case .nodes(let nodes) = inner.content, nodes.count == 1,
       case .recurrent(let description) = nodes[0].kind
     else { throw outer.refuse("it wraps \(inner.displayName), which is not one recurrent layer") }
-    guard !inner.returnsState else { throw outer.refuse("'return_state' is set") }
-    return description
+    return (description, inner.returnsState)
   }
 }

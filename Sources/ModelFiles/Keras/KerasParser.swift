@@ -55,6 +55,7 @@ struct KerasParser {
       guard config.axes == [-1], try !config.flag("keepdims", default: false) else {
         throw config.refuse("operations on tensors outside of layers are not supported")
       }
+    case "LogicalOr": break
     default: return nil
     }
     return KerasLayer(
@@ -90,8 +91,8 @@ struct KerasParser {
         },
         returnsState: returnsState)
     case "Bidirectional":
-      let (description, units) = try bidirectional(config)
-      return layer([("", .bidirectional(description))], units)
+      let (description, units, returnsState) = try bidirectional(config)
+      return layer([("", .bidirectional(description))], units, returnsState: returnsState)
     case "TimeDistributed":
       return try timeDistributed(config, isTrainable: isTrainable, depth: depth)
     default:

@@ -23,9 +23,9 @@ extension KerasReader {
     }
     // Back from Keras's names to the network's.
     var weights: [String: WeightArray] = [:]
-    for (node, name) in zip(description.nodes, writer.names) {
+    for (node, name) in writer.layers {
       for (key, array) in contents.weights where key.hasPrefix(name + "/") {
-        weights[node.layer.name + key.dropFirst(name.count)] = array
+        weights[description.nodes[node].layer.name + key.dropFirst(name.count)] = array
       }
     }
     contents.weights = weights

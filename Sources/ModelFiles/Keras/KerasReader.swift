@@ -34,7 +34,7 @@ enum KerasReader {
   ) throws(EngineError) -> ModelContents {
     let config = try parse(text, limits: root.file.limits)
     let version = KerasVersion(
-      try root.attributes.text("keras_version"), guessingFrom: config)
+      ofWeights: try root.attributes.text("keras_version"), for: config)
     let stored = try KerasLegacyWeights(group: root)
     return try read(
       config, version, limits: root.file.limits, format: .kerasLegacyWeights,

@@ -22,6 +22,14 @@ struct KerasVersion: Equatable {
     }
   }
 
+  /// Of weights whose architecture comes from elsewhere: that is what decides, if it is of another generation
+  /// (weights of tf.keras in a model of Keras 3).
+  init(ofWeights text: String?, for config: JSONValue) {
+    let own = KerasVersion(nil, guessingFrom: config)
+    let stored = KerasVersion(text, guessingFrom: config)
+    self = own.major >= 3 && stored.major < 3 ? own : stored
+  }
+
   /// Keras 3 spells modules and dtype policies out; Keras 1 says `output_dim` where 2 says `units`.
   private static func guessMajor(_ config: JSONValue) -> Int {
     let text = config.text()

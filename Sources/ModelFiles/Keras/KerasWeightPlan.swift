@@ -19,7 +19,7 @@ struct KerasWeightPlan {
       return entries
     }
     guard !layer.units.isEmpty else { return [] }
-    let names = graph.nodeNames[ObjectIdentifier(layer)] ?? []
+    let names = graph.nodeNames(of: layer)
     var entries: [Entry] = []
     for unit in layer.units {
       guard unit.node < names.count else {

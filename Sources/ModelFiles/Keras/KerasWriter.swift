@@ -26,8 +26,8 @@ struct KerasWriter {
     model = try KerasParser(version: version, limits: FileLimits()).model(json)
     (_, graph) = try KerasGraph.flatten(model)
     var ownNames: [String: String] = [:]
-    for (node, name) in zip(contents.description.nodes, writer.names) {
-      ownNames[name] = node.layer.name
+    for (node, name) in writer.layers {
+      ownNames[name] = contents.description.nodes[node].layer.name
     }
     self.ownNames = ownNames
   }

@@ -204,6 +204,20 @@ def _add_bidirectional(builder: GraphBuilder, name: bytes, layer: layers.Bidirec
     if not isinstance(layer.layer, (layers.SimpleRNN, layers.LSTM, layers.GRU)):
         raise InvalidArgumentError(f"Bidirectional takes a recurrent layer, not {layer.layer!r}")
     _add_recurrent(builder, name, layer.layer, layer.merge_mode)
+    backward = layer.backward_layer
+    if backward is None:
+        return
+    if not isinstance(backward, (layers.SimpleRNN, layers.LSTM, layers.GRU)):
+        raise InvalidArgumentError(f"backward_layer must be a recurrent layer, not {backward!r}")
+    if not backward.go_backwards:
+        raise InvalidArgumentError("backward_layer must have go_backwards=True, as in Keras")
+    builder.call("set_backward", name)
+    _add_recurrent(builder, name + b".backward", backward)
+
+
+@_adds(layers.FinalState)
+def _add_final_state(builder: GraphBuilder, name: bytes, layer: layers.FinalState) -> None:
+    builder.call("add_final_state", name, integer(layer.state, "state"))
 
 
 @_adds(layers.TimeDistributed)
@@ -406,6 +420,8 @@ class GraphBuilder:
             lib.carousel_builder_create, lib.carousel_builder_free, c.encode(name, "name")
         )
         self.names: dict[layers.Tensor, bytes] = {}
+        #: By layer: the name under which it was added first.
+        self._owners: dict[layers.Layer, bytes] = {}
         self._taken: set[str] = set()
 
     def call(self, function: str, *arguments: Any) -> None:
@@ -415,11 +431,16 @@ class GraphBuilder:
         """Keeps the names that are given from being made up for others."""
         self._taken.update(one.layer.name for one in tensors if one.layer.name)
 
-    def name_of(self, layer: layers.Layer) -> str:
-        """The layer's own name, or one like ``lstm``, ``lstm_1``."""
-        if layer.name is not None:
+    def name_of(self, tensor: layers.Tensor) -> str:
+        """The layer's own name, or one like ``lstm``, ``lstm_1``, of a state ``lstm.h``."""
+        layer = tensor.layer
+        owner = self._owners.get(layer)
+        if layer.name is not None and owner is None:
             return layer.name
-        stem = _snake_case(type(layer).__name__)
+        if isinstance(layer, layers.FinalState):
+            stem = f"{self.names[tensor.inputs[0]].decode()}.{layer.suffix}"
+        else:
+            stem = owner.decode() if owner else _snake_case(type(layer).__name__)
         name, number = stem, 0
         while name in self._taken:
             number += 1
@@ -432,21 +453,25 @@ class GraphBuilder:
         add = _ADDERS.get(type(layer))
         if add is None:
             raise InvalidArgumentError(f"a network is made of layers, not of {layer!r}")
-        text = self.name_of(layer)
+        text = self.name_of(tensor)
+        owner = self._owners.get(layer)
         name = c.encode(text, "layer name") or b""
         try:
             if tensor.inputs:
                 names = [self.names[item] for item in tensor.inputs]
                 self.call("read", text_array(names), len(names))
+            if owner is not None:
+                self.call("share", owner)
             add(self, name, layer)
             inner = getattr(layer, "layer", layer)
-            if not (layer.trainable and inner.trainable):
+            if not (layer.trainable and inner.trainable) and owner is None:
                 self.call("freeze", name)
         except InvalidArgumentError as error:
             if f"'{text}'" in error.message:
                 raise
             raise type(error)(f"layer '{text}': {error.message}") from None
         self.names[tensor] = name
+        self._owners.setdefault(layer, name)
 
     def build(self, outputs: Sequence[layers.Tensor], dtype: int, seed: int) -> c.Handle:
         lib = c.library()
@@ -523,11 +548,6 @@ def sort(inputs: Sequence[layers.Tensor], outputs: Sequence[layers.Tensor]) -> l
                 raise InvalidArgumentError(f"{tensor.layer!r} is used but is none of the inputs")
             pending.append((tensor, True))
             pending.extend((item, False) for item in reversed(tensor.inputs))
-    seen: set[int] = set()
-    for tensor in ordered:
-        if id(tensor.layer) in seen:
-            raise UnsupportedModelError(f"{tensor.layer!r} is used twice: layers cannot be shared")
-        seen.add(id(tensor.layer))
     return ordered
 
 

@@ -72,11 +72,21 @@ ActivationLike = Union[None, str, "Activation", "LeakyReLU", "ReLU", "ELU"]
 class Tensor:
     """What a layer gives when it is called: an edge of a graph that is being drawn."""
 
-    __slots__ = ("inputs", "layer")
+    __slots__ = ("_states", "inputs", "layer")
 
     def __init__(self, layer: Layer, inputs: tuple[Tensor, ...] = ()) -> None:
         self.layer = layer
         self.inputs = inputs
+        self._states: list[Tensor] | None = None
+
+    @property
+    def states(self) -> list[Tensor]:
+        """The final states of a recurrent layer, (batch, units) each: ``[h]``, ``[h, c]``, or those
+        of both directions. To be another layer's ``initial_state=``, or any other value."""
+        if self._states is None:
+            names = _state_names(self.layer)
+            self._states = [Tensor(FinalState(i, n), (self,)) for i, n in enumerate(names)]
+        return self._states
 
     def __repr__(self) -> str:
         return f"<Tensor of {self.layer!r}>"
@@ -88,10 +98,22 @@ class Layer:
     name: str | None
     trainable: bool
 
-    def __call__(self, inputs: Layer | Tensor | Sequence[Layer | Tensor]) -> Tensor:
-        """The layer applied to one tensor, or to a list of them."""
+    def __call__(
+        self,
+        inputs: Layer | Tensor | Sequence[Layer | Tensor],
+        initial_state: Layer | Tensor | Sequence[Layer | Tensor] = (),
+    ) -> Tensor:
+        """The layer applied to one tensor, or to a list of them. A layer that is called twice has
+        its parameters once. ``initial_state``, of recurrent layers: tensors (batch, units), as
+        many as the layer has states (see :attr:`Tensor.states`)."""
         several = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
-        return Tensor(self, tuple(as_tensor(item) for item in several))
+        states = initial_state if isinstance(initial_state, (list, tuple)) else (initial_state,)
+        if states and len(states) != len(_state_names(self)):
+            wanted = ", ".join(_state_names(self))
+            raise InvalidArgumentError(
+                f"{type(self).__name__} takes the initial states ({wanted}), not {len(states)}"
+            )
+        return Tensor(self, tuple(as_tensor(item) for item in (*several, *states)))
 
     def __repr__(self) -> str:
         said = []
@@ -249,13 +271,39 @@ class GRU(Layer):
 class Bidirectional(Layer):
     """A recurrent layer in both directions. ``merge_mode``: concat, sum, mul or ave.
 
+    ``backward_layer``: the other direction's own layer; without it, a mirror image of the first.
+
     The two halves have parameters of their own: ``name/forward/kernel``, ``name/backward/kernel``.
     """
 
     layer: Layer
     merge_mode: str = "concat"
+    backward_layer: Layer | None = None
     name: str | None = None
     trainable: bool = True
+
+
+@dataclass(eq=False, repr=False)
+class FinalState(Layer):
+    """What :attr:`Tensor.states` is made of: state number ``state`` of a recurrent layer."""
+
+    state: int
+    suffix: str
+    name: str | None = None
+    trainable: bool = True
+
+
+def _state_names(layer: Layer) -> list[str]:
+    if isinstance(layer, LSTM):
+        return ["h", "c"]
+    if isinstance(layer, (SimpleRNN, GRU)):
+        return ["h"]
+    if isinstance(layer, Bidirectional):
+        backward = layer.backward_layer or layer.layer
+        return [f"forward_{name}" for name in _state_names(layer.layer)] + [
+            f"backward_{name}" for name in _state_names(backward)
+        ]
+    raise InvalidArgumentError(f"{layer!r} is not recurrent: it has no states")
 
 
 # --- layers around the cells -------------------------------------------------------------------

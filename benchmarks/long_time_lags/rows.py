@@ -218,7 +218,7 @@ _ALL = [
             (-0.5, -1, -1.5, -2),
             ("gates", "outputs"),
         ),
-        Modern(0.01, 8),
+        Modern(0.02, 8),
         None,
         "perfect: 10 test streams of 100,000 symbols without an error; counted in training streams "
         "(faithful; a stream ends at its first error) or in strings (modern)",

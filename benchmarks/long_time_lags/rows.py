@@ -13,6 +13,7 @@ from typing import Callable
 import numpy as np
 
 from . import tasks
+from .contenders import CONTENDERS
 from .criteria import Consecutive, Criterion, Recent, TestSet, draw
 from .networks import Shape
 from .students import Faithful, Modern
@@ -292,5 +293,13 @@ _ALL = [
         "peepholes",
     ),
 ]
+
+
+def most_sequences(row: Row, mode: str, seeds: int) -> int:
+    """Presentations to all contenders, if no run succeeds before its limit."""
+    if mode == "modern":
+        return row.modern_limit * len(CONTENDERS) * seeds
+    return row.faithful_limit * len(row.faithful_contenders) * seeds
+
 
 ROWS: dict[str, Row] = {row.key: row for row in _ALL}

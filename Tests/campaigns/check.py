@@ -168,7 +168,7 @@ def round_trips(case: Case, net: carousel.Network, layouts: list[str], tally: Ta
             net.save(file, format=layout)
             if layout in ("carousel", "keras-h5", "keras"):
                 copy = carousel.load(file)
-            elif layout in KERAS:
+            elif layout in KERAS and '"class_name"' in net.to_json():
                 copy = carousel.load(file, config=net.to_json())
             else:
                 copy = described(case.about) if "network" in case.about else net.copy()

@@ -25,7 +25,7 @@ from carousel import layers
 TIME, VOCABULARY = 6, 11
 
 
-def recurrent(r: random.Random, sequences: bool) -> layers.Layer:
+def recurrent(r: random.Random, sequences: bool, masks: bool = False) -> layers.Layer:
     units = r.choice([1, 3, 4, 8, 9])
     kind = r.choice([layers.LSTM, layers.LSTM, layers.GRU, layers.SimpleRNN])
     options: dict[str, Any] = {"return_sequences": sequences, "use_bias": r.random() < 0.8}
@@ -35,9 +35,12 @@ def recurrent(r: random.Random, sequences: bool) -> layers.Layer:
         options["dropout"] = 0.1
     if r.random() < 0.4:
         merge = r.choice(["concat", "sum", "mul", "ave"])
+        # What Keras does, and so all that it can say.
+        options["zero_output_for_mask"] = masks and sequences
         one = kind(units, **options)
         if r.random() < 0.3:
             other = layers.LSTM(units, return_sequences=sequences, go_backwards=True)
+            other.zero_output_for_mask = options["zero_output_for_mask"]
             return layers.Bidirectional(one, merge, backward_layer=other)
         return layers.Bidirectional(one, merge)
     return kind(units, **options, go_backwards=r.random() < 0.1)
@@ -60,10 +63,10 @@ def network(r: random.Random, seed: int) -> carousel.Network:
     stack: list[layers.Layer] = []
     if r.random() < 0.3:
         stack.append(layers.Embedding(VOCABULARY, 4, mask_zero=r.random() < 0.5))
-    stack.append(recurrent(r, True))
-    masks = isinstance(stack[0], layers.Embedding) and stack[0].mask_zero
+    masks = bool(stack) and stack[0].mask_zero
+    stack.append(recurrent(r, True, masks))
     while r.random() < 0.6:
-        stack.append(recurrent(r, True) if masks or r.random() < 0.4 else other(r))
+        stack.append(recurrent(r, True, masks) if masks or r.random() < 0.4 else other(r))
     stack += [recurrent(r, False), layers.Dense(2)]
     if r.random() < 0.7:
         size = None if isinstance(stack[0], layers.Embedding) else 3

@@ -68,6 +68,12 @@ public struct LSTMStepArguments {
   public var hiddenStride: Int
   public var recurrentWeights: UnsafePointer<Float>
 
+  /// Anything but float32: both weights point to codes (``ReducedLayout``), and the scales are those of
+  /// int8. x and h then have at most `ReducedLayout.longestRow` numbers together, rounded up to 16 each.
+  public var format = WeightFormat.float32
+  public var inputScales: UnsafePointer<Float>?
+  public var recurrentScales: UnsafePointer<Float>?
+
   public var previousCell: UnsafePointer<Float>
   public var previousCellStride: Int
   public var cell: UnsafeMutablePointer<Float>

@@ -11,6 +11,9 @@ public struct ProductArguments {
   public var a: UnsafePointer<Float>
   public var aStride: Int
   public var b: UnsafePointer<Float>
+  /// Anything but float32: `b` points to codes (``ReducedLayout``), and `scales` to those of int8.
+  public var format = WeightFormat.float32
+  public var scales: UnsafePointer<Float>?
   public var c: UnsafeMutablePointer<Float>
   public var cStride: Int
   public var bias: UnsafePointer<Float>?

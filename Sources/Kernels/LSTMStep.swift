@@ -1,7 +1,9 @@
 import KernelInterface
 
 func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
-  if arguments.pointee.rows == 1 {
+  if arguments.pointee.format != .float32 {
+    reducedStep(arguments)
+  } else if arguments.pointee.rows == 1 {
     stepOneRow(arguments)
   } else if arguments.pointee.rows <= TileSums.rows {
     var sums = TileSums()

@@ -7,6 +7,7 @@ private var depthBlock: Int { 8192 / panelColumns }
 private let rowBlock = 20 * tileRows
 
 func product(_ arguments: UnsafePointer<ProductArguments>) {
+  if arguments.pointee.format != .float32 { return reducedProduct(arguments.pointee) }
   var zeros = PanelRow()
   withUnsafePointer(to: &zeros) { zeros in
     let p = arguments.pointee

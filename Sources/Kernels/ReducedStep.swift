@@ -1,0 +1,183 @@
+import KernelInterface
+
+/// `lstmStep` for weights in reduced precision.
+func reducedStep(_ s: UnsafePointer<LSTMStepArguments>) {
+  let isInteger = s.pointee.format == .int8
+  let widened = (s.pointee.inputWidth + s.pointee.hiddenWidth) * 4 * reducedColumns
+  let isWide = !isInteger && s.pointee.rows >= rowsWorthWidening && widened <= mostWidened
+  let panel = isInteger ? ReducedPanel.int8 : isWide ? .widened : .bfloat16
+  let bytes = isInteger ? 2 * ReducedLayout.longestRow + 4 * stepRows : isWide ? widened : 0
+  withScratch(bytes: bytes + sumBytes) { scratch in
+    let z = scratch.assumingMemoryBound(to: Float.self)
+    var step = ReducedStep(s, panel, z: z, scratch: scratch + sumBytes)
+    var row = 0
+    while row < s.pointee.rows {
+      let rest = s.pointee.rows - row
+      let count = rest < step.rowBlock ? rest : step.rowBlock
+      step.begin(row, count)
+      step.compute()
+      row += count
+    }
+  }
+}
+
+/// Sums of a tile.
+@inline(always) private var sumBytes: Int { 3 * 4 * reducedColumns }
+
+/// Most rows whose activations are encoded at a time.
+private let stepRows = 64
+
+/// Some rows of a step.
+private struct ReducedStep {
+  let s: UnsafePointer<LSTMStepArguments>
+  let panel: ReducedPanel
+  /// Sums of a tile, [member][block][lane].
+  let z: MutableFloats
+  let rowBlock: Int
+  var input: ReducedOperands
+  var hidden: ReducedOperands
+  private let codes: Codes
+  private let widened: MutableFloats
+  private let inputScales: MutableFloats
+  private let hiddenScales: MutableFloats
+  var row = 0
+  var rows = 0
+
+  init(
+    _ s: UnsafePointer<LSTMStepArguments>, _ panel: ReducedPanel, z: MutableFloats,
+    scratch: UnsafeMutableRawPointer
+  ) {
+    self.s = s
+    self.panel = panel
+    self.z = z
+    let isInteger = panel == .int8
+    widened = scratch.assumingMemoryBound(to: Float.self)
+    // int8: two scales for each row, then the codes.
+    let scales = scratch.assumingMemoryBound(to: Float.self)
+    inputScales = scales
+    hiddenScales = scales + stepRows / 2
+    codes = (scratch + 4 * stepRows).assumingMemoryBound(to: Int16.self)
+    let width = codeCount(s.pointee.inputWidth) + codeCount(s.pointee.hiddenWidth)
+    let room = ReducedLayout.longestRow / (width > 0 ? width : 1)
+    rowBlock = !isInteger ? s.pointee.rows : room < stepRows / 2 ? room : stepRows / 2
+    func operands(
+      _ depth: Int, _ a: Floats, _ stride: Int, _ weights: Floats, _ scales: Floats?
+    ) -> ReducedOperands {
+      let rows = isInteger ? (depth + 1) / 2 : depth
+      return ReducedOperands(
+        a: Bytes(a), aStride: 4 * stride, rowScales: a, weights: Bytes(weights),
+        panelStride: rows * reducedRow, scales: scales ?? a, depth: rows)
+    }
+    hidden = operands(
+      s.pointee.hiddenWidth, s.pointee.hidden, s.pointee.hiddenStride, s.pointee.recurrentWeights,
+      s.pointee.recurrentScales)
+    input = hidden
+    input.depth = 0
+    if let x = s.pointee.input, let weights = s.pointee.inputWeights {
+      input = operands(
+        s.pointee.inputWidth, x, s.pointee.inputStride, weights, s.pointee.inputScales)
+    }
+  }
+
+  /// Takes the next rows, and encodes what they multiply the weights with.
+  mutating func begin(_ first: Int, _ count: Int) {
+    row = first
+    rows = count
+    if input.depth > 0, let x = s.pointee.input {
+      take(x, s.pointee.inputStride, s.pointee.inputWidth, codes, inputScales, &input)
+    }
+    take(
+      s.pointee.hidden, s.pointee.hiddenStride, s.pointee.hiddenWidth,
+      codes + count * codeCount(s.pointee.inputWidth), hiddenScales, &hidden)
+  }
+
+  private func take(
+    _ values: Floats, _ stride: Int, _ width: Int, _ codes: Codes, _ scales: MutableFloats,
+    _ operands: inout ReducedOperands
+  ) {
+    guard panel == .int8 else {
+      operands.a = Bytes(values + row * stride)
+      return
+    }
+    for r in 0..<rows {
+      let x = values + (row + r) * stride
+      scales[r] = rowScale(width, x)
+      encode(width, x, scales[r], codes + r * codeCount(width))
+    }
+    operands.a = Bytes(codes)
+    operands.aStride = 2 * codeCount(width)
+    operands.rowScales = Floats(scales)
+  }
+
+  /// All groups of units.
+  func compute() {
+    let groups = s.pointee.endGroup - s.pointee.firstGroup
+    var visited = 0
+    while visited < groups {
+      let count = rows == 1 && groups - visited > 1 ? 2 : 1
+      let group =
+        s.pointee.descends
+        ? s.pointee.endGroup - visited - count : s.pointee.firstGroup + visited
+      if rows == 1 {
+        for member in 0..<count { start(member, row, group + member) }
+        multiply(rows: 1, panels: count, first: 0, group)
+        finishStep(s, row: row, group: group, count, byRow: false, Floats(z))
+      } else {
+        computeRows(group)
+      }
+      visited += count
+    }
+  }
+
+  /// One group, rows in tiles of nearly equal height.
+  private func computeRows(_ group: Int) {
+    let most = panel.tileRows
+    if panel == .widened {
+      let rows = widened + input.depth * reducedColumns
+      widen(input.weights + group * input.panelStride, depth: input.depth, widened)
+      widen(hidden.weights + group * hidden.panelStride, depth: hidden.depth, rows)
+    }
+    var tiles = (rows + most - 1) / most
+    var r = 0
+    while r < rows {
+      let height = (rows - r + tiles - 1) / tiles
+      tiles -= 1
+      for member in 0..<height { start(member, row + r + member, group) }
+      multiply(rows: height, panels: 1, first: r, group)
+      finishStep(s, row: row + r, group: group, height, byRow: true, Floats(z))
+      r += height
+    }
+  }
+
+  /// What a member's sums start from.
+  @inline(always) private func start(_ member: Int, _ row: Int, _ group: Int) {
+    let from = s.pointee.initial + row * s.pointee.initialStride + group * lanes
+    let to = z + member * reducedColumns
+    let blocks = s.pointee.blocks.count
+    let stride = s.pointee.blocks.stride
+    store(load(from), to)
+    store(blocks > 1 ? load(from + stride) : splat(0), to + lanes)
+    store(blocks > 2 ? load(from + 2 * stride) : splat(0), to + 2 * lanes)
+    store(blocks > 3 ? load(from + 3 * stride) : splat(0), to + 3 * lanes)
+  }
+
+  @inline(always) private func multiply(rows: Int, panels: Int, first: Int, _ group: Int) {
+    if input.depth > 0 { add(input, widened, rows: rows, panels: panels, first: first, group) }
+    let wide = widened + input.depth * reducedColumns
+    add(hidden, wide, rows: rows, panels: panels, first: first, group)
+  }
+
+  @inline(always) private func add(
+    _ operands: ReducedOperands, _ wide: MutableFloats, rows: Int, panels: Int, first: Int,
+    _ group: Int
+  ) {
+    var t = operands
+    t.a += first * t.aStride
+    t.weights = panel == .widened ? Bytes(wide) : t.weights + group * t.panelStride
+    if panel == .int8 {
+      t.rowScales += first
+      t.scales += group * reducedColumns
+    }
+    multiplyReduced(panel, rows: rows, panels: panels, t, z, reducedColumns)
+  }
+}

@@ -1,0 +1,264 @@
+// The micro-kernels of weights in reduced precision: a tile of one panel (four vectors) by up to three
+// rows, or of one row by two panels. Its sums are read from `z`, and written there again.
+
+/// What a panel holds.
+enum ReducedPanel {
+  case bfloat16
+  /// bfloat16 that was widened to floats, four vectors for each k, because many rows want it.
+  case widened
+  case int8
+
+  /// Most rows of a tile: what the registers hold beside a vector of weights on its way.
+  @inline(always) var tileRows: Int { self == .widened ? 3 : 2 }
+}
+
+/// Where a tile's operands are. A member is a row, or a panel of the only row.
+struct ReducedOperands {
+  /// Rows of floats (bfloat16) or of 16-bit codes (int8), and the bytes between them.
+  var a: Bytes
+  var aStride: Int
+  /// int8: the scale of each row.
+  var rowScales: Floats
+  var weights: Bytes
+  var panelStride: Int
+  /// int8: the scales of the panel's columns; those of the next panel follow.
+  var scales: Floats
+  /// Rows of the panel: ks, or pairs of ks.
+  var depth: Int
+  var mask: UInt32 = 0xffff_0000
+}
+
+/// Bytes of a row of a panel.
+@inline(always) var reducedRow: Int { 8 * lanes }
+/// Columns of a panel.
+@inline(always) var reducedColumns: Int { 4 * lanes }
+
+/// Rows of the batch from which on a bfloat16 panel is widened once for all of them, if it fits.
+let rowsWorthWidening = 6
+/// Bytes of a widened panel that stay near enough.
+let mostWidened = 1 << 16
+
+/// Writes a bfloat16 panel as floats.
+func widen(_ panel: Bytes, depth: Int, _ to: MutableFloats) {
+  for k in 0..<depth {
+    let first = loadBits(panel + k * reducedRow)
+    let second = loadBits(panel + k * reducedRow + 4 * lanes)
+    let row = to + k * reducedColumns
+    store(lower(first), row)
+    store(upper(first), row + lanes)
+    store(lower(second), row + 2 * lanes)
+    store(upper(second), row + 3 * lanes)
+  }
+}
+
+/// Rows of an int8 panel (pairs of ks) whose sums fit 32 bits: 256 · 2 · 128 · 32767 < 2³¹.
+let exactPairs = 256
+
+func multiplyReduced(
+  _ panel: ReducedPanel, rows: Int, panels: Int, _ t: ReducedOperands, _ z: MutableFloats,
+  _ zNext: Int
+) {
+  switch panel {
+  case .int8:
+    if panels == 2 {
+      integerTile(rows: 1, panels: 2, t, z, zNext)
+    } else if rows == 2 {
+      integerTile(rows: 2, panels: 1, t, z, zNext)
+    } else {
+      integerTile(rows: 1, panels: 1, t, z, zNext)
+    }
+  case .bfloat16:
+    if panels == 2 {
+      bfloatTile(rows: 1, panels: 2, t, z, zNext)
+    } else if rows == 2 {
+      bfloatTile(rows: 2, panels: 1, t, z, zNext)
+    } else {
+      bfloatTile(rows: 1, panels: 1, t, z, zNext)
+    }
+  case .widened:
+    if rows == 3 {
+      widenedTile(rows: 3, t, z, zNext)
+    } else if rows == 2 {
+      widenedTile(rows: 2, t, z, zNext)
+    } else {
+      widenedTile(rows: 1, t, z, zNext)
+    }
+  }
+}
+
+// MARK: - bfloat16
+
+private struct FloatSums {
+  var v0: Vector
+  var v1: Vector
+  var v2: Vector
+  var v3: Vector
+
+  @inline(always) init(_ z: MutableFloats) {
+    v0 = load(z)
+    v1 = load(z + lanes)
+    v2 = load(z + 2 * lanes)
+    v3 = load(z + 3 * lanes)
+  }
+
+  @inline(always) func write(_ z: MutableFloats) {
+    store(v0, z)
+    store(v1, z + lanes)
+    store(v2, z + 2 * lanes)
+    store(v3, z + 3 * lanes)
+  }
+
+  @inline(always) mutating func add(_ x: Vector, _ w: Bytes, _ mask: Bits) {
+    let first = loadBits(w)
+    v0 = fma(x, lower(first), v0)
+    v1 = fma(x, float(first & mask), v1)
+    let second = loadBits(w + 4 * lanes)
+    v2 = fma(x, lower(second), v2)
+    v3 = fma(x, float(second & mask), v3)
+  }
+}
+
+@inline(always) private func bfloatTile(
+  rows: Int, panels: Int, _ t: ReducedOperands, _ z: MutableFloats, _ zNext: Int
+) {
+  let members = rows * panels
+  var s0 = FloatSums(z)
+  var s1 = members > 1 ? FloatSums(z + zNext) : s0
+  let mask = splat(bits: t.mask)
+  var a = t.a
+  var w = t.weights
+  let end = a + 4 * t.depth
+  while a != end {
+    let x0 = splat(a.load(as: Float.self))
+    if panels > 1 {
+      s0.add(x0, w, mask)
+      // Never so. But a loop with two ways out is not unrolled, for which 16 registers would not do.
+      if t.panelStride == 0 { break }
+      s1.add(x0, w + t.panelStride, mask)
+    } else if rows == 1 {
+      s0.add(x0, w, mask)
+    } else {
+      let x1 = splat(a.load(fromByteOffset: t.aStride, as: Float.self))
+      let first = loadBits(w)
+      s0.v0 = fma(x0, lower(first), s0.v0)
+      s1.v0 = fma(x1, lower(first), s1.v0)
+      s0.v1 = fma(x0, float(first & mask), s0.v1)
+      s1.v1 = fma(x1, float(first & mask), s1.v1)
+      let second = loadBits(w + 4 * lanes)
+      s0.v2 = fma(x0, lower(second), s0.v2)
+      s1.v2 = fma(x1, lower(second), s1.v2)
+      s0.v3 = fma(x0, float(second & mask), s0.v3)
+      s1.v3 = fma(x1, float(second & mask), s1.v3)
+    }
+    a += 4
+    w += reducedRow
+  }
+  s0.write(z)
+  if members > 1 { s1.write(z + zNext) }
+}
+
+@inline(always) private func widenedTile(
+  rows: Int, _ t: ReducedOperands, _ z: MutableFloats, _ zNext: Int
+) {
+  var s0 = FloatSums(z)
+  var s1 = rows > 1 ? FloatSums(z + zNext) : s0
+  var s2 = rows > 2 ? FloatSums(z + 2 * zNext) : s0
+  var a = t.a
+  var w = t.weights.assumingMemoryBound(to: Float.self)
+  for _ in 0..<t.depth {
+    let x0 = splat(a.load(as: Float.self))
+    let x1 = rows > 1 ? splat(a.load(fromByteOffset: t.aStride, as: Float.self)) : x0
+    let x2 = rows > 2 ? splat(a.load(fromByteOffset: 2 * t.aStride, as: Float.self)) : x0
+    addVector(rows, load(w), x0, x1, x2, &s0.v0, &s1.v0, &s2.v0)
+    addVector(rows, load(w + lanes), x0, x1, x2, &s0.v1, &s1.v1, &s2.v1)
+    addVector(rows, load(w + 2 * lanes), x0, x1, x2, &s0.v2, &s1.v2, &s2.v2)
+    addVector(rows, load(w + 3 * lanes), x0, x1, x2, &s0.v3, &s1.v3, &s2.v3)
+    a += 4
+    w += reducedColumns
+  }
+  s0.write(z)
+  if rows > 1 { s1.write(z + zNext) }
+  if rows > 2 { s2.write(z + 2 * zNext) }
+}
+
+/// One vector of weights for up to three rows.
+@inline(always) private func addVector(
+  _ rows: Int, _ w: Vector, _ x0: Vector, _ x1: Vector, _ x2: Vector,
+  _ sum0: inout Vector, _ sum1: inout Vector, _ sum2: inout Vector
+) {
+  sum0 = fma(x0, w, sum0)
+  if rows > 1 { sum1 = fma(x1, w, sum1) }
+  if rows > 2 { sum2 = fma(x2, w, sum2) }
+}
+
+// MARK: - int8
+
+private struct IntegerSums {
+  var v0 = splat(bits: 0)
+  var v1 = splat(bits: 0)
+  var v2 = splat(bits: 0)
+  var v3 = splat(bits: 0)
+
+  @inline(always) init() {}
+
+  @inline(always) mutating func add(_ x: Pairs, _ w: Bytes) {
+    v0 = v0 &+ multiplyPairs(loadBytes(w), x)
+    v1 = v1 &+ multiplyPairs(loadBytes(w + 2 * lanes), x)
+    v2 = v2 &+ multiplyPairs(loadBytes(w + 4 * lanes), x)
+    v3 = v3 &+ multiplyPairs(loadBytes(w + 6 * lanes), x)
+  }
+
+  /// z += sums · row's scale · columns' scales.
+  @inline(always) func addScaled(_ rowScale: Float, _ scales: Floats, _ z: MutableFloats) {
+    let r = splat(rowScale)
+    store(fma(number(v0), r * load(scales), load(z)), z)
+    store(fma(number(v1), r * load(scales + lanes), load(z + lanes)), z + lanes)
+    store(fma(number(v2), r * load(scales + 2 * lanes), load(z + 2 * lanes)), z + 2 * lanes)
+    store(fma(number(v3), r * load(scales + 3 * lanes), load(z + 3 * lanes)), z + 3 * lanes)
+  }
+}
+
+@inline(always) private func integerTile(
+  rows: Int, panels: Int, _ t: ReducedOperands, _ z: MutableFloats, _ zNext: Int
+) {
+  @inline(always) func pair(_ a: Bytes) -> Pairs {
+    pairs(splat(bits: a.load(as: UInt32.self)))
+  }
+  var a = t.a
+  var w = t.weights
+  var rest = t.depth
+  while rest > 0 {
+    let depth = rest < exactPairs ? rest : exactPairs
+    var s0 = IntegerSums()
+    var s1 = IntegerSums()
+    for _ in 0..<depth {
+      let x0 = pair(a)
+      if panels > 1 {
+        s0.add(x0, w)
+        s1.add(x0, w + t.panelStride)
+      } else if rows == 1 {
+        s0.add(x0, w)
+      } else {
+        let x1 = pair(a + t.aStride)
+        let w0 = loadBytes(w)
+        s0.v0 = s0.v0 &+ multiplyPairs(w0, x0)
+        s1.v0 = s1.v0 &+ multiplyPairs(w0, x1)
+        let w1 = loadBytes(w + 2 * lanes)
+        s0.v1 = s0.v1 &+ multiplyPairs(w1, x0)
+        s1.v1 = s1.v1 &+ multiplyPairs(w1, x1)
+        let w2 = loadBytes(w + 4 * lanes)
+        s0.v2 = s0.v2 &+ multiplyPairs(w2, x0)
+        s1.v2 = s1.v2 &+ multiplyPairs(w2, x1)
+        let w3 = loadBytes(w + 6 * lanes)
+        s0.v3 = s0.v3 &+ multiplyPairs(w3, x0)
+        s1.v3 = s1.v3 &+ multiplyPairs(w3, x1)
+      }
+      a += 4
+      w += reducedRow
+    }
+    s0.addScaled(t.rowScales[0], t.scales, z)
+    if panels > 1 { s1.addScaled(t.rowScales[0], t.scales + reducedColumns, z + zNext) }
+    if rows > 1 { s1.addScaled(t.rowScales[1], t.scales, z + zNext) }
+    rest -= depth
+  }
+}

@@ -76,15 +76,16 @@ import Testing
   /// Runs the step: all at once, or the groups in parts, upwards or downwards.
   static func run(
     _ set: InstructionSet, _ p: Problem, input: Input = .fused, rows: Range<Int>? = nil,
-    splits: [Int] = [], descends: Bool = false, keepsGates: Bool = true
+    splits: [Int] = [], descends: Bool = false, keepsGates: Bool = true,
+    format: WeightFormat = .float32
   ) throws -> Result {
     let kernels = set.kernels
     let count = p.blocks.count
     let w = try PackedGates(
-      depth: p.inputWidth, blocks: count, units: p.units, kernels: kernels)
+      depth: p.inputWidth, blocks: count, units: p.units, kernels: kernels, format: format)
     w.pack(p.kernel.pointer, stride: p.kernel.stride, blockStride: p.units)
     let r = try PackedGates(
-      depth: p.hiddenWidth, blocks: count, units: p.units, kernels: kernels)
+      depth: p.hiddenWidth, blocks: count, units: p.units, kernels: kernels, format: format)
     r.pack(p.recurrent.pointer, stride: p.recurrent.stride, blockStride: p.units)
 
     let rows = rows ?? 0..<p.rows
@@ -111,7 +112,7 @@ import Testing
         rows: rows.count, blocks: p.blocks, firstGroup: first, endGroup: end,
         initial: p.bias.pointer, initialStride: 0,
         hiddenWidth: p.hiddenWidth, hidden: p.h.pointer + rows.lowerBound * p.h.stride,
-        hiddenStride: p.h.stride, recurrentWeights: r.storage.pointer,
+        hiddenStride: p.h.stride, recurrentWeights: r.weights,
         previousCell: c.pointer + rows.lowerBound * c.stride, previousCellStride: c.stride,
         cell: c.pointer + rows.lowerBound * c.stride, cellStride: c.stride,
         output: h.pointer + rows.lowerBound * h.stride, outputStride: h.stride)
@@ -120,11 +121,14 @@ import Testing
         s.inputWidth = p.inputWidth
         s.input = UnsafePointer(p.x.pointer + rows.lowerBound * p.x.stride)
         s.inputStride = p.x.stride
-        s.inputWeights = UnsafePointer(w.storage.pointer)
+        s.inputWeights = w.weights
+        s.inputScales = w.scales
       case .precomputed:
         s.initial = UnsafePointer(products.pointer + rows.lowerBound * products.stride)
         s.initialStride = products.stride
       }
+      s.format = format
+      s.recurrentScales = r.scales
       if keepsGates {
         s.gates = gates.pointer + rows.lowerBound * gates.stride
         s.gatesStride = gates.stride

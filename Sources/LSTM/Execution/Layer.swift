@@ -57,6 +57,21 @@ open class Layer<S: Scalar> {
   /// are (through `WeightSnapshot.parameter`). Filled by `LayerWeights.refresh`.
   open func makeWeights(forTraining: Bool) throws(EngineError) -> LayerWeights<S>? { nil }
 
+  /// Parameters, by their place in `declarations`, that a network in reduced precision holds as codes;
+  /// empty for layers that stay as they are.
+  open func reducedParameters(_ format: WeightFormat) -> [Int] { [] }
+
+  /// Their int8 scales belong to rows (the vectors of an embedding), not to columns (output channels).
+  open var scalesRows: Bool { false }
+
+  /// As `makeWeights`, in reduced precision, for inference only. `refresh` will be given values that have been
+  /// rounded; `arrays` hold them, in the order of `reducedParameters`.
+  open func makeReducedWeights(
+    _ format: WeightFormat, _ arrays: [ReducedArray]
+  ) throws(EngineError) -> LayerWeights<S>? {
+    try makeWeights(forTraining: false)
+  }
+
   /// Binds the layer to the buffers of an execution.
   open func makeRun(
     inputs: [Signal<S>], plan: ExecutionPlan<S>

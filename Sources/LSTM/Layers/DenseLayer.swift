@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// y = φ(x W + b), at every step of a sequence.
 final class DenseLayer<S: Scalar>: Layer<S> {
   let activation: Activation
@@ -25,6 +27,16 @@ final class DenseLayer<S: Scalar>: Layer<S> {
     try MatrixWeights(
       [.init(offset: offsets[0], stride: units)], rows: inputWidth, columns: units,
       forTraining: forTraining)
+  }
+
+  override func reducedParameters(_ format: WeightFormat) -> [Int] { [0] }
+
+  override func makeReducedWeights(
+    _ format: WeightFormat, _ arrays: [ReducedArray]
+  ) throws(EngineError) -> LayerWeights<S>? {
+    try MatrixWeights(
+      [.init(offset: offsets[0], stride: units)], rows: inputWidth, columns: units,
+      forTraining: false, format: format)
   }
 
   override func makeRun(

@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// Ids (batch, time) to rows of a table (batch, time, dimension).
 final class EmbeddingLayer<S: Scalar>: Layer<S> {
   /// Id 0 is padding: its steps are masked.
@@ -20,11 +22,25 @@ final class EmbeddingLayer<S: Scalar>: Layer<S> {
       ])
   }
 
+  override func reducedParameters(_ format: WeightFormat) -> [Int] { [0] }
+  override var scalesRows: Bool { true }
+
+  override func makeReducedWeights(
+    _ format: WeightFormat, _ arrays: [ReducedArray]
+  ) throws(EngineError) -> LayerWeights<S>? { ReducedTable(arrays[0]) }
+
   override func makeRun(
     inputs: [Signal<S>], plan: ExecutionPlan<S>
   ) throws(EngineError) -> LayerRun<S> {
     try EmbeddingRun(self, input: Self.only(inputs), plan: plan)
   }
+}
+
+/// The table in reduced precision.
+private final class ReducedTable<S: Scalar>: LayerWeights<S> {
+  let array: ReducedArray
+
+  init(_ array: ReducedArray) { self.array = array }
 }
 
 private final class EmbeddingRun<S: Scalar>: LayerRun<S> {
@@ -33,6 +49,7 @@ private final class EmbeddingRun<S: Scalar>: LayerRun<S> {
   /// The output's mask, if the layer makes it.
   private let ownMask: UnsafeMutablePointer<UInt8>?
   private let table: UnsafePointer<S>
+  private let reducedTable: ReducedArray?
   private let tableGradient: UnsafeMutablePointer<S>?
 
   init(_ layer: EmbeddingLayer<S>, input: Signal<S>, plan: ExecutionPlan<S>) throws(EngineError) {
@@ -43,6 +60,8 @@ private final class EmbeddingRun<S: Scalar>: LayerRun<S> {
     self.ids = ids
     ownMask = layer.masksZero ? try plan.arena.allocate(count: input.rows) : nil
     table = plan.parameter(layer, 0)
+    reducedTable =
+      plan.weights.isReduced ? try plan.weights.packed(ReducedTable.self, of: layer).array : nil
     tableGradient = plan.gradient(layer, 0)
     super.init(
       output: try plan.signal(
@@ -54,10 +73,21 @@ private final class EmbeddingRun<S: Scalar>: LayerRun<S> {
   @_specialize(where S == Double)
   override func forward() {
     let width = output.width
+    if let reducedTable, S.self == Float.self {
+      for row in 0..<output.rows {
+        let to = UnsafeMutableRawPointer(output.values + row * output.stride)
+        reducedTable.read(row: Int(ids[row]), into: to.assumingMemoryBound(to: Float.self))
+      }
+      return writeMask()
+    }
     for row in 0..<output.rows {
       (output.values + row * output.stride).update(
         from: table + Int(ids[row]) * width, count: width)
     }
+    writeMask()
+  }
+
+  private func writeMask() {
     guard let ownMask else { return }
     for row in 0..<output.rows {
       ownMask[row] = ids[row] != 0 && input.mask?[row] != 0 ? 1 : 0

@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// Weight matrices packed for products: as they are for the forward pass, transposed for the
 /// backward pass.
 final class MatrixWeights<S: Scalar>: LayerWeights<S> {
@@ -14,13 +16,14 @@ final class MatrixWeights<S: Scalar>: LayerWeights<S> {
   let backward: [PackedMatrix<S>]
 
   init(
-    _ places: [Place], rows: Int, columns: Int, forTraining: Bool
+    _ places: [Place], rows: Int, columns: Int, forTraining: Bool,
+    format: WeightFormat = .float32
   ) throws(EngineError) {
     self.places = places
     var forward: [PackedMatrix<S>] = []
     var backward: [PackedMatrix<S>] = []
     for _ in places {
-      forward.append(try PackedMatrix(rows: rows, columns: columns))
+      forward.append(try PackedMatrix(rows: rows, columns: columns, format: format))
       if forTraining { backward.append(try PackedMatrix(rows: columns, columns: rows)) }
     }
     self.forward = forward

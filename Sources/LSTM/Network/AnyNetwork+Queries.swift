@@ -97,8 +97,9 @@ extension AnyNetwork {
 
 extension Network {
   func copy() throws(EngineError) -> Network {
-    let copy = try Network(description)
-    copy.values.pointer.update(from: values.pointer, count: values.count)
+    // Weights in reduced precision never change: copies share them.
+    let copy = try Network(description, reduction: reduction)
+    if reduction == nil { copy.values.pointer.update(from: values.pointer, count: values.count) }
     if let carried = withCarriedStates({ $0 }) { copy.withCarriedStates { $0 = carried } }
     return copy
   }
@@ -108,9 +109,11 @@ extension Network {
   ) throws(EngineError) -> Int {
     _ = try outputTimes(times)
     let arena = Arena(.measure)
+    let weights =
+      format == .float32 || mode.keepsForBackward
+      ? try WeightSnapshot(network: self, forTraining: mode.keepsForBackward) : try weights()
     _ = try Execution(
-      network: self, weights: WeightSnapshot(network: self, forTraining: mode.keepsForBackward),
-      batch: batch, times: times, mode: mode, arena: arena)
+      network: self, weights: weights, batch: batch, times: times, mode: mode, arena: arena)
     return arena.byteCount
   }
 }

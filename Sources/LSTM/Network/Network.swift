@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// A network: its architecture and its parameters in one contiguous buffer.
 ///
 /// Any number of threads may run it at once while nobody writes to its parameters.
@@ -10,6 +12,8 @@ public final class Network<S: Scalar>: @unchecked Sendable {
   /// All parameters; `parameters` says which part is which. After writing to it call
   /// `parametersChanged`.
   public let values: Buffer<S>
+  /// The weights in reduced precision; those parameters have no place in `values`.
+  let reduction: WeightReduction<S>?
   /// Shape of each input, in the order of `description.inputs`.
   public let inputShapes: [SignalShape]
   public let outputShapes: [SignalShape]
@@ -28,10 +32,18 @@ public final class Network<S: Scalar>: @unchecked Sendable {
   ///
   /// - Parameter parameterLimit: most scalars that the parameters may take; a file of that many numbers
   ///   must not make the network ask for more memory than it fills.
-  public init(
+  public convenience init(
     _ description: NetworkDescription, parameterLimit: Int = .max
   ) throws(EngineError) {
+    try self.init(description, parameterLimit: parameterLimit, reduction: nil)
+  }
+
+  /// - Parameter reduction: the weights of a network in reduced precision (``reduced(to:)``).
+  init(
+    _ description: NetworkDescription, parameterLimit: Int = .max, reduction: WeightReduction<S>?
+  ) throws(EngineError) {
     self.description = description
+    self.reduction = reduction
     var shapes: [SignalShape] = []
     var layers: [Layer<S>?] = []
     var parameters: [Parameter] = []
@@ -70,11 +82,13 @@ public final class Network<S: Scalar>: @unchecked Sendable {
       for declaration in layer.declarations {
         var size = 1
         for extent in declaration.shape { size = try Memory.product(size, extent) }
+        if reduction?.arrays[parameters.count] != nil { size = 0 }
         layer.offsets.append(count)
         parameters.append(
           Parameter(
             name: "\(node.layer.name)/\(declaration.name)", shape: declaration.shape,
-            offset: count, count: size, initializer: declaration.initializer,
+            offset: count, count: declaration.shape.reduce(1, *),
+            initializer: declaration.initializer,
             isTrainable: declaration.isTrainable && node.layer.isTrainable, node: index))
         count = try Memory.sum(count, Memory.rowStride(size))
       }
@@ -107,7 +121,11 @@ public final class Network<S: Scalar>: @unchecked Sendable {
       throw EngineError(
         .shape, "the architecture has \(count) parameters, the weights fill \(parameterLimit)")
     }
-    values = try Buffer(count: count)
+    if let reduction {
+      values = reduction.weights.parameters
+    } else {
+      values = try Buffer(count: count)
+    }
   }
 
   private static func check(_ input: InputDescription, named name: String) throws(EngineError) {
@@ -118,6 +136,7 @@ public final class Network<S: Scalar>: @unchecked Sendable {
 
   /// Sets every parameter by its layer's initialiser; the same seed gives the same network.
   public func initialize(seed: UInt64) throws(EngineError) {
+    try checkChangeable()
     for (index, parameter) in parameters.enumerated() {
       var generator = RandomGenerator(seed: RandomGenerator.derive(seed, index))
       try parameter.initializer.fill(
@@ -142,8 +161,22 @@ public final class Network<S: Scalar>: @unchecked Sendable {
     }
   }
 
+  /// What holds the matrices; anything but float32 is for inference only (`reduced(to:)`).
+  public var format: WeightFormat { reduction?.format ?? .float32 }
+
+  /// Refuses what cannot be done with weights in reduced precision.
+  func checkChangeable() throws(EngineError) {
+    guard format == .float32 else {
+      throw EngineError(
+        .state,
+        "the network's weights are \(format.name): it can be run and saved, not changed, "
+          + "differentiated or trained; use the network that it was made from")
+    }
+  }
+
   /// The present weights, packed; made on first use and shared.
   public func weights() throws(EngineError) -> WeightSnapshot<S> {
+    if let reduction { return reduction.weights }
     if let snapshot = cached.withLock({ $0.snapshot }) { return snapshot }
     let snapshot = try WeightSnapshot(network: self, forTraining: false)
     cached.withLock { $0.snapshot = snapshot }
@@ -202,7 +235,10 @@ public final class Network<S: Scalar>: @unchecked Sendable {
   func giveBack(_ execution: Execution<S>) {
     guard execution.arena.byteCount <= Network.largestIdleBytes else { return }
     execution.lie(idle: true)
-    cached.withLock { $0.idle = $0.snapshot === execution.weights ? execution : nil }
+    cached.withLock {
+      let present = reduction?.weights ?? $0.snapshot
+      $0.idle = present === execution.weights ? execution : nil
+    }
   }
 
   // MARK: States of stateful networks

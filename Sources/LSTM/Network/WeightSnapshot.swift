@@ -3,16 +3,28 @@
 public final class WeightSnapshot<S: Scalar>: @unchecked Sendable {
   public let parameters: Buffer<S>
   public let isForTraining: Bool
+  /// In reduced precision, for inference only.
+  let isReduced: Bool
   /// By node; nil for layers that read their parameters as they are.
   private let packed: [LayerWeights<S>?]
 
   init(network: Network<S>, forTraining: Bool) throws(EngineError) {
+    try network.checkChangeable()
     parameters = try Buffer(count: network.values.count)
     isForTraining = forTraining
+    isReduced = false
     var packed: [LayerWeights<S>?] = []
     for layer in network.layers { packed.append(try layer?.makeWeights(forTraining: forTraining)) }
     self.packed = packed
     refresh(from: network)
+  }
+
+  /// Weights that were packed before.
+  init(parameters: Buffer<S>, packed: [LayerWeights<S>?]) {
+    self.parameters = parameters
+    self.packed = packed
+    isForTraining = false
+    isReduced = true
   }
 
   /// Takes over the network's present parameters.

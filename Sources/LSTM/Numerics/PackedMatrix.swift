@@ -8,19 +8,43 @@ public final class PackedMatrix<S: Scalar>: @unchecked Sendable {
   public let rows: Int
   public let columns: Int
   public let kernels: KernelTable
+  /// Empty if the matrix is `reduced`.
   public let storage: Buffer<S>
+  /// The matrix in reduced precision; for single precision only.
+  let reduced: PackedCodes?
 
   public init(
-    rows: Int, columns: Int, kernels: KernelTable = KernelDispatch.kernels
+    rows: Int, columns: Int, kernels: KernelTable = KernelDispatch.kernels,
+    format: WeightFormat = .float32
   ) throws(EngineError) {
     self.rows = rows
     self.columns = columns
     self.kernels = kernels
-    storage = try Buffer(count: S.packedCount(rows: rows, columns: columns, kernels: kernels))
+    guard format != .float32 else {
+      reduced = nil
+      storage = try Buffer(count: S.packedCount(rows: rows, columns: columns, kernels: kernels))
+      return
+    }
+    let width = ReducedLayout.vectors * kernels.vectorWidth
+    storage = try Buffer(count: 0)
+    reduced = try PackedCodes(
+      format, depth: rows, panels: Memory.sum(columns, width - 1) / width, kernels: kernels)
   }
 
   /// Packs `source` (rows x columns, or columns x rows if `transposed`), row stride `stride`.
   public func pack(_ source: UnsafePointer<S>, stride: Int, transposed: Bool = false) {
+    if let reduced {
+      let columns = columns
+      let width = kernels.vectorWidth
+      // Only single precision is reduced.
+      let source = UnsafeRawPointer(source).assumingMemoryBound(to: Float.self)
+      reduced.pack { k, panel, vector, lane in
+        let column = (panel * ReducedLayout.vectors + vector) * width + lane
+        guard column < columns else { return 0 }
+        return transposed ? source[column * stride + k] : source[k * stride + column]
+      }
+      return
+    }
     S.pack(
       source, stride: stride, transposed: transposed, rows: rows, columns: columns,
       kernels: kernels, into: storage.pointer)
@@ -34,18 +58,29 @@ public final class PackedGates: @unchecked Sendable {
   public let units: Int
   public let kernels: KernelTable
   public let layout: PanelLayout
+  /// Empty if the matrix is `reduced`.
   public let storage: Buffer<Float>
+  let reduced: PackedCodes?
 
   public init(
-    depth: Int, blocks: Int, units: Int, kernels: KernelTable = KernelDispatch.kernels
+    depth: Int, blocks: Int, units: Int, kernels: KernelTable = KernelDispatch.kernels,
+    format: WeightFormat = .float32
   ) throws(EngineError) {
     self.blocks = blocks
     self.units = units
     self.kernels = kernels
     let groups = try PackedGates.groups(units: units, kernels: kernels)
     layout = PanelLayout(depth: depth, width: blocks * kernels.vectorWidth, panels: groups)
-    storage = try Buffer(count: Memory.product(depth, layout.width, layout.panels))
+    let isReduced = format != .float32
+    storage = try Buffer(
+      count: isReduced ? 0 : Memory.product(depth, layout.width, layout.panels))
+    reduced =
+      isReduced ? try PackedCodes(format, depth: depth, panels: groups, kernels: kernels) : nil
   }
+
+  /// The weights as the kernels' arguments want them, and the scales of int8.
+  public var weights: UnsafePointer<Float> { reduced?.weights ?? UnsafePointer(storage.pointer) }
+  public var scales: UnsafePointer<Float>? { reduced.map { UnsafePointer($0.scales.pointer) } }
 
   /// Groups of `vectorWidth` units.
   public var groups: Int { layout.panels }
@@ -58,6 +93,15 @@ public final class PackedGates: @unchecked Sendable {
   /// layout has `blockStride` = units and `stride` = blocks * units).
   public func pack(_ source: UnsafePointer<Float>, stride: Int, blockStride: Int) {
     let lanes = kernels.vectorWidth
+    if let reduced {
+      let (blocks, units) = (blocks, units)
+      reduced.pack { k, group, block, lane in
+        let unit = group * lanes + lane
+        guard block < blocks, unit < units else { return 0 }
+        return source[k * stride + block * blockStride + unit]
+      }
+      return
+    }
     var to = storage.pointer
     for group in 0..<groups {
       let first = group * lanes

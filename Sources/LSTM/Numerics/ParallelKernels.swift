@@ -29,11 +29,10 @@ enum ParallelKernels {
         own.a += rows.lowerBound * own.aStride
         own.c += rows.lowerBound * own.cStride
       } else {
-        let columns = ParallelKernels.share(own.columns, unit: job.kernels.panelWidth, part, parts)
+        let columns = ParallelKernels.share(
+          own.columns, unit: own.panelWidth(job.kernels), part, parts)
         own.columns = columns.count
-        own.b += columns.lowerBound * own.depth
-        own.c += columns.lowerBound
-        own.bias = own.bias.map { $0 + columns.lowerBound }
+        own.skip(columns: columns.lowerBound)
       }
       job.kernels.product(&own)
     }

@@ -39,8 +39,7 @@ extension Float: Scalar {
     c: UnsafeMutablePointer<Float>, cStride: Int, initial: ProductInitial<Float>, threads: Int
   ) {
     var arguments = ProductArguments(
-      rows: rows, columns: b.columns, depth: b.rows, a: a, aStride: aStride,
-      b: b.storage.pointer, c: c, cStride: cStride)
+      rows: rows, a: a, aStride: aStride, b: b, c: c, cStride: cStride)
     switch initial {
     case .zero: break
     case .bias(let bias): arguments.bias = bias

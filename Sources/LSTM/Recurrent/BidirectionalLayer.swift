@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// Two recurrent layers over the same sequence, one from each end, and what becomes of their outputs.
 ///
 /// The backward half is turned round again, so that row t of both belongs to step t. Without
@@ -52,6 +54,20 @@ final class BidirectionalLayer<S: Scalar>: Layer<S> {
   override func makeWeights(forTraining: Bool) throws(EngineError) -> LayerWeights<S>? {
     guard let layer = self as? BidirectionalLayer<Float> else { return nil }
     return try RecurrentWeights(layer, parts, forTraining: forTraining) as? LayerWeights<S>
+  }
+
+  /// Of both directions, or of none.
+  override func reducedParameters(_ format: WeightFormat) -> [Int] {
+    let lists = parts.map { $0.reducedParameters(format) }
+    return lists.contains([]) ? [] : lists.flatMap { $0 }
+  }
+
+  override func makeReducedWeights(
+    _ format: WeightFormat, _ arrays: [ReducedArray]
+  ) throws(EngineError) -> LayerWeights<S>? {
+    guard let layer = self as? BidirectionalLayer<Float> else { return nil }
+    return try RecurrentWeights(layer, parts, forTraining: false, format: format)
+      as? LayerWeights<S>
   }
 
   override func makeRun(

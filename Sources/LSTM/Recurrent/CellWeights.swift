@@ -5,6 +5,8 @@ import KernelInterface
 final class CellWeights {
   let kernels = KernelDispatch.kernels
   let description: RecurrentDescription
+  /// Of all matrices.
+  let format: WeightFormat
   let inputWidth: Int
   let blocks: Int
   let units: Int
@@ -45,9 +47,11 @@ final class CellWeights {
   ]
 
   init(
-    _ description: RecurrentDescription, inputWidth: Int, forTraining: Bool
+    _ description: RecurrentDescription, inputWidth: Int, forTraining: Bool,
+    format: WeightFormat = .float32
   ) throws(EngineError) {
     self.description = description
+    self.format = format
     self.inputWidth = inputWidth
     units = description.cell.units
     outputWidth = description.cell.outputWidth
@@ -78,25 +82,30 @@ final class CellWeights {
     func matrix(_ rows: Int, _ columns: Int, _ exists: Bool = true) throws(EngineError)
       -> PackedMatrix<Float>?
     {
-      exists ? try PackedMatrix(rows: rows, columns: columns, kernels: kernels) : nil
+      exists
+        ? try PackedMatrix(rows: rows, columns: columns, kernels: kernels, format: format) : nil
     }
     func matrices(_ count: Int, _ rows: Int, _ columns: Int) throws(EngineError)
       -> [PackedMatrix<Float>]
     {
       var list: [PackedMatrix<Float>] = []
       for _ in 0..<count {
-        list.append(try PackedMatrix(rows: rows, columns: columns, kernels: kernels))
+        list.append(
+          try PackedMatrix(rows: rows, columns: columns, kernels: kernels, format: format))
       }
       return list
     }
-    input = try PackedMatrix(rows: inputWidth, columns: width, kernels: kernels)
+    input = try PackedMatrix(
+      rows: inputWidth, columns: width, kernels: kernels, format: format)
     recurrent = try matrix(outputWidth, width, needsProduct)
     fusedInput =
       isFused
-      ? try PackedGates(depth: inputWidth, blocks: blocks, units: units, kernels: kernels) : nil
+      ? try PackedGates(
+        depth: inputWidth, blocks: blocks, units: units, kernels: kernels, format: format) : nil
     fusedRecurrent =
       isFused
-      ? try PackedGates(depth: outputWidth, blocks: blocks, units: units, kernels: kernels) : nil
+      ? try PackedGates(
+        depth: outputWidth, blocks: blocks, units: units, kernels: kernels, format: format) : nil
     recurrentBlocks = try matrices(splitsBlocks ? blocks : 0, outputWidth, units)
     let projects = lstm?.projection != nil
     projection = try matrix(units, outputWidth, projects)
@@ -230,7 +239,8 @@ final class RecurrentWeights: LayerWeights<Float> {
   private let parts: [DirectionParts]
 
   init(
-    _ layer: Layer<Float>, _ parts: [DirectionParts], forTraining: Bool
+    _ layer: Layer<Float>, _ parts: [DirectionParts], forTraining: Bool,
+    format: WeightFormat = .float32
   ) throws(EngineError) {
     self.layer = layer
     self.parts = parts
@@ -238,7 +248,8 @@ final class RecurrentWeights: LayerWeights<Float> {
     for part in parts {
       directions.append(
         try CellWeights(
-          part.description, inputWidth: part.inputWidth, forTraining: forTraining))
+          part.description, inputWidth: part.inputWidth, forTraining: forTraining,
+          format: format))
     }
     self.directions = directions
     super.init()

@@ -55,8 +55,7 @@ final class FastGRURun: GRURun<Float> {
       let (hidden, stride) = recurrentInput(step, first, block: 2)
       let matrix = packed.recurrentBlocks[2]
       var product = ProductArguments(
-        rows: rows.count, columns: matrix.columns, depth: matrix.rows, a: hidden,
-        aStride: stride, b: matrix.storage.pointer, c: candidates.at(step, first),
+        rows: rows.count, a: hidden, aStride: stride, b: matrix, c: candidates.at(step, first),
         cStride: candidates.stride,
         bias: packed.recurrentBias.map { UnsafePointer($0.pointer + 2 * blockStride) })
       kernels.product(&product)

@@ -129,7 +129,7 @@ final class FastLSTMRun: LSTMRun<Float> {
       rows: rows.count, blocks: blocks, firstGroup: groups.lowerBound, endGroup: groups.upperBound,
       initial: z0 ?? packed.bias.pointer, initialStride: inputProduct?.stride ?? 0,
       hiddenWidth: cell.outputWidth, hidden: frame.hidden.at(step - 1, first),
-      hiddenStride: frame.hidden.stride, recurrentWeights: recurrent.storage.pointer,
+      hiddenStride: frame.hidden.stride, recurrentWeights: recurrent.weights,
       previousCell: cells.at(step - 1, first), previousCellStride: cells.stride,
       cell: tape.newCell.at(step, first), cellStride: tape.newCell.stride,
       output: tape.blockOutput.at(step, first), outputStride: tape.blockOutput.stride)
@@ -137,8 +137,11 @@ final class FastLSTMRun: LSTMRun<Float> {
       arguments.inputWidth = frame.inputWidth
       arguments.input = UnsafePointer(frame.input(step) + first * frame.inputStride)
       arguments.inputStride = frame.inputStride
-      arguments.inputWeights = UnsafePointer(input.storage.pointer)
+      arguments.inputWeights = input.weights
+      arguments.inputScales = input.scales
     }
+    arguments.format = packed.format
+    arguments.recurrentScales = recurrent.scales
     // Every other step reads the weights from the end, where the last one stopped.
     arguments.descends = (stepsSoFar &+ step) & 1 != 0
     if frame.keeps {
@@ -313,9 +316,8 @@ final class FastLSTMRun: LSTMRun<Float> {
     let first = rows.lowerBound
     let out = tape.newHidden
     var arguments = ProductArguments(
-      rows: rows.count, columns: matrix.columns, depth: matrix.rows,
-      a: tape.blockOutput.at(step, first), aStride: tape.blockOutput.stride,
-      b: matrix.storage.pointer, c: out.at(step, first), cStride: out.stride)
+      rows: rows.count, a: tape.blockOutput.at(step, first), aStride: tape.blockOutput.stride,
+      b: matrix, c: out.at(step, first), cStride: out.stride)
     kernels.product(&arguments)
     guard cell.projectionClip != nil else { return }
     for row in rows {
@@ -351,8 +353,7 @@ extension PackedMatrix where S == Float {
     rows: Int, a: UnsafePointer<Float>, aStride: Int, c: UnsafeMutablePointer<Float>, cStride: Int
   ) {
     var arguments = ProductArguments(
-      rows: rows, columns: columns, depth: self.rows, a: a, aStride: aStride,
-      b: storage.pointer, c: c, cStride: cStride, accumulates: true)
+      rows: rows, a: a, aStride: aStride, b: self, c: c, cStride: cStride, accumulates: true)
     kernels.product(&arguments)
   }
 }

@@ -48,10 +48,9 @@ struct InputProduct {
   ) {
     let out = at(offset: 0, row: part.lowerBound, part: part)
     var arguments = ProductArguments(
-      rows: block.count * part.count, columns: weights.columns, depth: weights.rows,
+      rows: block.count * part.count,
       a: frame.input(block.lowerBound) + part.lowerBound * frame.inputStride,
-      aStride: frame.inputStride, b: weights.storage.pointer, c: out, cStride: rows.stride,
-      bias: bias)
+      aStride: frame.inputStride, b: weights, c: out, cStride: rows.stride, bias: bias)
     if part.count < batch && block.count > 1 {
       guard let gathered else { return }
       let to = gathered.base + part.lowerBound * steps * gathered.stride
@@ -76,9 +75,9 @@ struct InputProduct {
     let share = ParallelKernels.share(
       block.count * batch, unit: ParallelKernels.rowUnit, part, parts)
     var arguments = ProductArguments(
-      rows: share.count, columns: weights.columns, depth: weights.rows,
+      rows: share.count,
       a: frame.input(block.lowerBound) + share.lowerBound * frame.inputStride,
-      aStride: frame.inputStride, b: weights.storage.pointer,
+      aStride: frame.inputStride, b: weights,
       c: rows.base + share.lowerBound * rows.stride, cStride: rows.stride, bias: bias)
     weights.kernels.product(&arguments)
   }

@@ -31,6 +31,18 @@ final class RecurrentLayer<S: Scalar>: Layer<S> {
     return try RecurrentWeights(layer, [parts], forTraining: forTraining) as? LayerWeights<S>
   }
 
+  override func reducedParameters(_ format: WeightFormat) -> [Int] {
+    parts.reducedParameters(format)
+  }
+
+  override func makeReducedWeights(
+    _ format: WeightFormat, _ arrays: [ReducedArray]
+  ) throws(EngineError) -> LayerWeights<S>? {
+    guard let layer = self as? RecurrentLayer<Float> else { return nil }
+    return try RecurrentWeights(layer, [parts], forTraining: false, format: format)
+      as? LayerWeights<S>
+  }
+
   override func makeRun(
     inputs: [Signal<S>], plan: ExecutionPlan<S>
   ) throws(EngineError) -> LayerRun<S> {
@@ -74,6 +86,20 @@ struct DirectionParts {
 
   var declarations: [ParameterDeclaration] {
     parameters.map { ParameterDeclaration(prefix + $0.parameter.key, $0.shape, $0.initializer) }
+  }
+
+  /// The matrices, by their place in the layer's list; none if the kernels' step has no room for rows
+  /// as long as the cell's.
+  func reducedParameters(_ format: WeightFormat) -> [Int] {
+    func padded(_ width: Int) -> Int { (width + 15) / 16 * 16 }
+    let width = description.cell.outputWidth
+    guard format != .int8 || width <= ReducedLayout.longestRow,
+      format != .int8 || inputWidth <= ReducedLayout.longestRow,
+      format != .int8 || padded(inputWidth) + padded(width) <= ReducedLayout.longestRow
+    else { return [] }
+    return parameters.indices
+      .filter { parameters[$0].shape.count == 2 && parameters[$0].parameter != .bias }
+      .map { first + $0 }
   }
 
   func makeRun<S: Scalar>(

@@ -9,7 +9,7 @@
  *    4  Version and build                 11  Gradients and a look inside: tapes
  *    5  Arrays                            12  Training
  *    6  Loading, saving, describing       13  Instruction sets and threads
- *    7  Running whole sequences
+ *    7  Running whole sequences             14  Reduced precision
  *
  * Plain C99; clean as C++; no macros are needed to call it from another language.
  */
@@ -252,7 +252,10 @@ typedef enum carousel_precision {
     CAROUSEL_PRECISION_OF_FILE = 0,
     CAROUSEL_PRECISION_FLOAT32 = 1,
     /* The reference path. */
-    CAROUSEL_PRECISION_FLOAT64 = 2
+    CAROUSEL_PRECISION_FLOAT64 = 2,
+    /* Weights in reduced precision, for inference: section 14. */
+    CAROUSEL_PRECISION_BFLOAT16 = 3,
+    CAROUSEL_PRECISION_INT8 = 4
 } carousel_precision;
 
 typedef struct carousel_load_options {
@@ -355,6 +358,9 @@ typedef struct carousel_network_info {
     /* Arrays, and the numbers in them. */
     size_t parameter_count;
     int64_t weight_count;
+    /* What the weights are held in. */
+    carousel_precision precision;
+    int32_t reserved;
 } carousel_network_info;
 
 carousel_status carousel_network_get_info(
@@ -947,9 +953,10 @@ typedef struct carousel_parameter_info {
     int32_t rank;
     int64_t shape[4];
     int64_t count;
-    /* Position in the buffer, in elements. */
+    /* Position in the buffer, in elements; -1 if the network is in reduced precision. */
     int64_t offset;
-    /* The values, row-major: live until the handle is freed. */
+    /* The values, row-major: live until the handle is freed. NULL if the network is in reduced
+     * precision: use carousel_network_read_parameter. */
     void *data;
     /* 0: statistics, or a frozen layer. */
     int32_t is_trainable;
@@ -968,6 +975,11 @@ carousel_status carousel_network_get_parameter_buffer(
 /* What was written through a pointer into the parameters counts from the next call on. Streams and
  * tapes keep what they were made with. Changes the network. */
 carousel_status carousel_network_parameters_changed(carousel_network *network);
+
+/* Copies the values of parameter number `index`, row-major, in the network's dtype, into `size` bytes,
+ * exactly as many as they take. Of networks in reduced precision: the values that it computes with. */
+carousel_status carousel_network_read_parameter(
+    const carousel_network *network, size_t index, void *values, size_t size);
 
 /* All parameters as carousel_builder_build makes them. Changes the network. */
 carousel_status carousel_network_initialize(carousel_network *network, uint64_t seed);
@@ -1419,6 +1431,86 @@ int32_t carousel_threads(void);
 /* 1 to 1024; 0: the number of processors. The threads are made when they are first needed. Streams
  * always run in the thread that calls them. */
 carousel_status carousel_set_threads(int32_t threads);
+
+/* ============================================================================================
+ * 14  Reduced precision
+ * ============================================================================================
+ *
+ * A network for inference whose weights take half of the memory (bfloat16) or a quarter (int8), in files,
+ * too, and whose steps take less time where reading weights is what they wait for: batches of a few
+ * rows and 128 units or more. Ask for it when a file is loaded (carousel_load_options.precision), or make it
+ * from a network in float32, and look what it costs:
+ *
+ *     carousel_network *small = NULL;
+ *     carousel_output_error error = {.struct_size = sizeof error};
+ *     carousel_network_quantize(network, CAROUSEL_PRECISION_INT8, &small);
+ *     carousel_network_measure_error(small, network, &x, 1, NULL, &error, 1);
+ *     printf("largest difference %g, of values up to %g\n", error.max_error, error.max_reference);
+ *
+ * Rounded are the matrices of LSTM, GRU and SimpleRNN layers, the kernels of Dense layers and the
+ * tables of embeddings; all else (biases, peepholes, convolutions, normalisation), and all states, inputs
+ * and outputs, are float32 as before.
+ *
+ *     bfloat16   weights rounded to nearest, 8 significant bits. Results are those of the float32
+ *                network with the rounded weights, bit for bit.
+ *     int8       weights are whole numbers from -127 to 127 times one scale for each output channel
+ *                (column; of embeddings: row). What is multiplied with them is rounded, too, to 16
+ *                bits with one scale for each row of the batch and step; sums are exact.
+ *
+ * As in float32, the bits depend neither on batch, threads, streaming nor (AVX2, AVX-512) the
+ * instruction set. Such a network runs, streams, is copied and saved ("carousel" keeps the precision, all
+ * other layouts get the rounded values as float32). What changes or differentiates parameters is refused
+ * with CAROUSEL_ERROR_STATE: load_weights, initialize, get_parameter_buffer, record, trainer_create.
+ * A cell of more than some 8,000 units stays float32 in an int8 network.
+ */
+
+/* Makes a network of its own from one in float32 or in reduced precision;
+ * CAROUSEL_PRECISION_FLOAT32 gives back a float32 network, with the rounded weights. CAROUSEL_ERROR_STATE
+ * for networks in float64, CAROUSEL_ERROR_NUMERIC for weights that are NaN, infinite or beyond 1e36. */
+carousel_status carousel_network_quantize(
+    const carousel_network *network, carousel_precision precision, carousel_network **quantized);
+
+/* What became of a layer. */
+typedef struct carousel_quantization_info {
+    size_t struct_size;
+    /* Of its matrices; CAROUSEL_PRECISION_FLOAT32: the layer is as it was. */
+    carousel_precision precision;
+    int32_t reserved;
+    /* Numbers that were rounded, and the bytes of all parameters of the layer. */
+    int64_t weight_count;
+    size_t size;
+    /* Differences of the rounded numbers from those that they were made from, since the network was
+     * quantized or loaded (0 if the file had them rounded): the largest; the root of their mean square;
+     * and that divided by the root mean square of the numbers. */
+    double max_error;
+    double rms_error;
+    double relative_error;
+} carousel_quantization_info;
+
+/* Of layer number `index`. */
+carousel_status carousel_network_get_quantization(
+    const carousel_network *network, size_t index, carousel_quantization_info *info);
+
+/* Differences of an output from that of another network. */
+typedef struct carousel_output_error {
+    size_t struct_size;
+    /* The largest, and the root of the mean square. */
+    double max_error;
+    double rms_error;
+    /* The same of the other network's values. */
+    double max_reference;
+    double rms_reference;
+    /* rms_error / rms_reference; 0 if that is 0. */
+    double relative_error;
+} carousel_output_error;
+
+/* Runs two networks of the same architecture on the same inputs and compares their outputs: one error
+ * for each output. Set the struct_size of each. `options` as for carousel_network_run (without final
+ * states), or NULL. Neither network changes; what stateful ones carry does not count. */
+carousel_status carousel_network_measure_error(
+    const carousel_network *network, const carousel_network *reference,
+    const carousel_array *inputs, size_t input_count, const carousel_run_options *options,
+    carousel_output_error *errors, size_t error_count);
 
 #ifdef __cplusplus
 }

@@ -88,6 +88,8 @@ extension carousel_load_options {
     case CAROUSEL_PRECISION_OF_FILE: break
     case CAROUSEL_PRECISION_FLOAT32: result.precision = .float32
     case CAROUSEL_PRECISION_FLOAT64: result.precision = .float64
+    case CAROUSEL_PRECISION_BFLOAT16: result.precision = .bfloat16
+    case CAROUSEL_PRECISION_INT8: result.precision = .int8
     default: throw Argument.unknown(precision.rawValue, "options->precision")
     }
     return result

@@ -45,6 +45,7 @@ public func carousel_network_get_parameter_buffer(
     let object = try NetworkObject.of(network)
     let data = try Argument.required(data, "data")
     let size = try Argument.required(size, "size")
+    try object.network.checkChangeable()
     let bytes = object.network.parameterBytes
     data.pointee = bytes.baseAddress
     size.pointee = bytes.count

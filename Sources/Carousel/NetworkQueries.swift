@@ -36,6 +36,7 @@ public func carousel_network_get_info(
     result.state_count = object.states.count
     result.parameter_count = object.parameterNames.count
     result.weight_count = Int64(object.network.parameters.reduce(0) { $0 + $1.count })
+    result.precision = object.precision
     try Versioned.write(result, to: info, "info")
   }
 }
@@ -203,8 +204,12 @@ extension NetworkObject {
     info.rank = Int32(parameter.shape.count)
     info.shape = extents(parameter.shape)
     info.count = Int64(parameter.count)
-    info.offset = Int64(parameter.offset)
-    info.data = network.address(of: parameter)
+    if network.format == .float32 {
+      info.offset = Int64(parameter.offset)
+      info.data = network.address(of: parameter)
+    } else {
+      info.offset = -1
+    }
     info.is_trainable = parameter.isTrainable ? 1 : 0
     return info
   }

@@ -30,7 +30,8 @@ extension AnyNetwork {
     if description.isChain { for index in rows.indices { rows[index].removeLast() } }
     let total = parameters.reduce(0) { $0 + $1.count }
     let trainable = parameters.reduce(0) { $0 + ($1.isTrainable ? $1.count : 0) }
-    return "Network \"\(description.name)\" (\(dataType.name))\n" + table(rows)
+    return "Network \"\(description.name)\" (\(format == .float32 ? dataType.name : format.name))\n"
+      + table(rows)
       + "Parameters: \(grouped(total)), trainable: \(grouped(trainable))\n"
   }
 

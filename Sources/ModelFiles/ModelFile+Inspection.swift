@@ -35,7 +35,8 @@ extension ModelFile {
     result["format"] = .string(report.format.rawValue)
     result["framework"] = .string(report.framework)
     result["version"] = .string(report.version)
-    result["dtype"] = contents.precision == .float32 ? "float32" : "float64"
+    result["dtype"] = contents.precision == .float64 ? "float64" : "float32"
+    result["precision"] = .string(contents.precision.name)
     result["verified"] = .bool(report.isVerified)
     result["name"] = .string(contents.description.name)
     let names = contents.description.nodes.map(\.layer.name)

@@ -146,7 +146,7 @@ static argument handle(int kind, void *good, void *other, void *freed) {
 
 /* Options and information structs: wrong sizes must fail; any word set to something strange
  * must not crash (in structs without pointers). */
-enum { LARGEST_STRUCT = 512, MOST_MUTANTS = 6 * LARGEST_STRUCT / 8, STRUCTS = 40 };
+enum { LARGEST_STRUCT = 512, MOST_MUTANTS = 6 * LARGEST_STRUCT / 8, STRUCTS = 48 };
 static uint64_t mutants[STRUCTS][MOST_MUTANTS][LARGEST_STRUCT / 8];
 static intptr_t bad_structs[STRUCTS][4], odd_structs[STRUCTS][MOST_MUTANTS + 1];
 static int struct_number;
@@ -186,7 +186,7 @@ static argument structure(const void *good, size_t size, int may_be_null, int ha
 #define INFO(value) structure(&(value), sizeof(value), 0, 1)
 
 /* Arrays that are wrong in one thing. */
-enum { ARRAY_FAULTS = 16, ARRAYS = 16 };
+enum { ARRAY_FAULTS = 16, ARRAYS = 20 };
 static carousel_array faulty[ARRAYS][ARRAY_FAULTS];
 static intptr_t bad_arrays[ARRAYS][ARRAY_FAULTS + 1];
 static int array_number;
@@ -342,6 +342,10 @@ static void check_network(void) {
     static carousel_parameter_info parameter;
     static carousel_run_options run;
     static carousel_record_options record;
+    static carousel_quantization_info quantization;
+    static carousel_output_error error;
+    static const intptr_t bad_precisions[] = {0, CAROUSEL_PRECISION_FLOAT64, 5, -1, INT32_MAX};
+    static float values[5 * 20];
     static carousel_array shape;
     CAROUSEL_INIT(info);
     CAROUSEL_INIT(signal);
@@ -350,6 +354,8 @@ static void check_network(void) {
     CAROUSEL_INIT(parameter);
     CAROUSEL_INIT(run);
     CAROUSEL_INIT(record);
+    CAROUSEL_INIT(quantization);
+    CAROUSEL_INIT(error);
     SUCCEEDS(carousel_network_to_json(network, json, sizeof json, &length));
     free_made = free_network;
     ROW(carousel_network_from_json, text(json), enum_of(CAROUSEL_FLOAT64), any(1),
@@ -376,6 +382,13 @@ static void check_network(void) {
         pointer(output), count_of(4));
     ROW(carousel_network_run, a_network, array(&x, 0), count_of(1), array(&y, 1), count_of(1),
         OPTIONAL_WITH_POINTERS(run));
+    ROW(carousel_network_quantize, a_network, with(CAROUSEL_PRECISION_INT8, bad_precisions, 5),
+        pointer(&made));
+    ROW(carousel_network_get_quantization, a_network, index_of(1), INFO(quantization));
+    ROW(carousel_network_measure_error, a_network, a_network, array(&x, 0), count_of(1),
+        OPTIONAL_WITH_POINTERS(run), INFO(error), count_of(1));
+    ROW(carousel_network_read_parameter, a_network, index_of(1), pointer(values),
+        count_of(5 * 20 * sizeof(float)));
     free_made = free_tape;
     ROW(carousel_network_record, a_network, array(&x, 0), count_of(1),
         OPTIONAL_WITH_POINTERS(record), pointer(&made));

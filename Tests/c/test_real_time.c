@@ -66,18 +66,15 @@ static void begin(int is_ids, int64_t features) {
     SUCCEEDS(carousel_builder_add_input(builder, "input", &input));
 }
 
-/* 200 steps of the network in the builder. */
-static void check_steps(const char *what) {
-    carousel_network *network = NULL;
+/* 200 steps of a network; frees it. */
+static void check_network_steps(const char *what, carousel_network *network) {
     carousel_stream *stream = NULL;
     carousel_stream_info info;
-    carousel_status status = carousel_builder_build(builder, CAROUSEL_FLOAT32, 3, &network);
     float *input, *output;
     int i, made, taken, code = 0;
     pid_t child;
-    carousel_builder_free(builder);
     CAROUSEL_INIT(info);
-    if (status != CAROUSEL_OK || carousel_stream_create(network, 2, &stream) != CAROUSEL_OK) {
+    if (!network || carousel_stream_create(network, 2, &stream) != CAROUSEL_OK) {
         fprintf(stderr, "%s: %s\n", what, carousel_last_error_message());
         CHECK(!"the network can be streamed");
         carousel_network_free(network);
@@ -110,6 +107,22 @@ static void check_steps(const char *what) {
     free(output);
     carousel_stream_free(stream);
     carousel_network_free(network);
+}
+
+/* The network in the builder, in every precision. */
+static void check_steps(const char *what) {
+    carousel_network *network = NULL, *quantized;
+    int precision;
+    SUCCEEDS(carousel_builder_build(builder, CAROUSEL_FLOAT32, 3, &network));
+    carousel_builder_free(builder);
+    for (precision = CAROUSEL_PRECISION_BFLOAT16; precision <= CAROUSEL_PRECISION_INT8; precision++) {
+        char text[80];
+        quantized = NULL;
+        snprintf(text, sizeof text, "%s in precision %d", what, precision);
+        SUCCEEDS(carousel_network_quantize(network, (carousel_precision)precision, &quantized));
+        check_network_steps(text, quantized);
+    }
+    check_network_steps(what, network);
 }
 
 /* The hooks see what they should see, and seccomp kills. */

@@ -271,6 +271,75 @@ static void test_empty(carousel_network *network) {
     SUCCEEDS(carousel_network_forward(network, NULL, BATCH, 0, NULL, 0));
 }
 
+/* Weights in reduced precision: the same bits in a stream, errors that are measured. */
+static void test_quantization(carousel_network *network, float whole[BATCH][TIME][OUT]) {
+    carousel_precision precisions[] = {CAROUSEL_PRECISION_BFLOAT16, CAROUSEL_PRECISION_INT8};
+    carousel_array in = array_of(&x[0][0][0], 3, BATCH, TIME, IN);
+    size_t p, i;
+    for (p = 0; p < 2; p++) {
+        carousel_network *small = NULL;
+        carousel_network *back = NULL;
+        carousel_stream *stream = NULL;
+        carousel_network_info info;
+        carousel_quantization_info layer;
+        carousel_output_error error;
+        carousel_parameter_info parameter;
+        float found[BATCH][TIME][OUT], steps[BATCH][TIME][OUT], exact[4 * 2], rounded[4 * 2];
+        double largest = 0, gap;
+        void *data;
+        size_t size;
+        SUCCEEDS(carousel_network_quantize(network, precisions[p], &small));
+        CAROUSEL_INIT(info);
+        SUCCEEDS(carousel_network_get_info(small, &info));
+        CHECK(info.precision == precisions[p] && info.dtype == CAROUSEL_FLOAT32);
+        SUCCEEDS(carousel_network_forward(
+            small, &x[0][0][0], BATCH, TIME, &found[0][0][0], BATCH * TIME * OUT));
+        SUCCEEDS(carousel_stream_create(small, BATCH, &stream));
+        SUCCEEDS(carousel_stream_steps(stream, &x[0][0][0], TIME, &steps[0][0][0]));
+        CHECK(memcmp(found, steps, sizeof found) == 0);
+        for (i = 0; i < BATCH * TIME * OUT; i++) {
+            gap = fabs((double)(&found[0][0][0])[i] - (double)(&whole[0][0][0])[i]);
+            if (gap > largest) largest = gap;
+        }
+        CAROUSEL_INIT(error);
+        SUCCEEDS(carousel_network_measure_error(small, network, &in, 1, NULL, &error, 1));
+        CHECK(error.max_error == largest && largest > 0 && largest < 0.02);
+        CHECK(error.rms_error > 0 && error.rms_error <= largest);
+        CHECK(error.relative_error == error.rms_error / error.rms_reference);
+        SUCCEEDS(carousel_network_measure_error(network, network, &in, 1, NULL, &error, 1));
+        CHECK(error.max_error == 0 && error.max_reference > 0);
+
+        /* The last layer's kernel, as it is and as it was. */
+        CAROUSEL_INIT(parameter);
+        SUCCEEDS(carousel_network_find_parameter(small, "head/kernel", &parameter));
+        CHECK(parameter.data == NULL && parameter.offset == -1 && parameter.count == 8);
+        i = info.parameter_count - 2;
+        SUCCEEDS(carousel_network_read_parameter(small, i, rounded, sizeof rounded));
+        SUCCEEDS(carousel_network_read_parameter(network, i, exact, sizeof exact));
+        for (largest = 0, i = 0; i < 8; i++) {
+            gap = fabs((double)rounded[i] - (double)exact[i]);
+            if (gap > largest) largest = gap;
+        }
+        CAROUSEL_INIT(layer);
+        SUCCEEDS(carousel_network_get_quantization(small, info.layer_count - 1, &layer));
+        CHECK(layer.precision == precisions[p] && layer.weight_count == 8);
+        CHECK(layer.max_error == largest && layer.rms_error > 0 && layer.relative_error < 0.02);
+        SUCCEEDS(carousel_network_get_quantization(network, info.layer_count - 1, &layer));
+        CHECK(layer.precision == CAROUSEL_PRECISION_FLOAT32 && layer.weight_count == 0);
+        CHECK(layer.max_error == 0 && layer.size == (8 + 2) * sizeof(float));
+
+        /* What needs float32 weights. */
+        FAILS(carousel_network_get_parameter_buffer(small, &data, &size), CAROUSEL_ERROR_STATE,
+              p ? "weights are int8" : "weights are bfloat16");
+        FAILS(carousel_network_initialize(small, 1), CAROUSEL_ERROR_STATE, "weights are");
+        SUCCEEDS(carousel_network_quantize(small, CAROUSEL_PRECISION_FLOAT32, &back));
+        SUCCEEDS(carousel_network_get_parameter_buffer(back, &data, &size));
+        carousel_network_free(back);
+        carousel_stream_free(stream);
+        carousel_network_free(small);
+    }
+}
+
 int main(void) {
     carousel_network *network = make_network(CAROUSEL_FLOAT32, 1), *copy = NULL, *again = NULL;
     float whole[BATCH][TIME][OUT], other[BATCH][TIME][OUT];
@@ -288,6 +357,7 @@ int main(void) {
     test_lengths(network);
     test_states(network, whole);
     test_empty(network);
+    test_quantization(network, whole);
     /* A copy, and the same network by way of JSON. */
     SUCCEEDS(carousel_network_copy(network, &copy));
     SUCCEEDS(carousel_network_forward(

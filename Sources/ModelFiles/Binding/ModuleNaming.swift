@@ -74,7 +74,7 @@ extension ModelContents {
     return try WeightArray(shape: shape)
   }
 
-  var storedNumber: HDF5Storage.Number { precision == .float32 ? .float32 : .float64 }
+  var storedNumber: HDF5Storage.Number { precision.number }
 }
 
 extension LayerTarget {

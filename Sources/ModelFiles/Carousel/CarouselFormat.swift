@@ -12,12 +12,15 @@ enum CarouselFormat {
   static func write(
     _ contents: ModelContents, to root: HDF5GroupWriter, compression: Int
   ) throws(EngineError) {
-    let number: HDF5Storage.Number = contents.precision == .float32 ? .float32 : .float64
+    let number = contents.precision.number
     let storage = HDF5Storage(number: number, compression: compression)
     let architecture = contents.description.json.text()
     let attributes = root.attributes
     try attributes.set(markAttribute, version)
     try attributes.set("dtype", number == .float32 ? "float32" : "float64")
+    if contents.precision.format != .float32 {
+      try attributes.set(ReducedDatasets.precisionAttribute, contents.precision.name)
+    }
     try attributes.set("architecture", architecture)
 
     let layers = try root.group(layersGroup)
@@ -31,7 +34,12 @@ enum CarouselFormat {
       try describe(node.layer, on: group.attributes)
       for key in keys where !names.contains(key) {
         guard let array = contents.weights[key] else { continue }
-        try layers.write(array, to: key, as: storage)
+        if let codes = contents.reduced[key] {
+          try ReducedDatasets.write(
+            codes, shape: array.shape, to: key, below: layers, compression: compression)
+        } else {
+          try layers.write(array, to: key, as: storage)
+        }
         add(key, array, number, to: &checksum)
         names.append(key)
       }
@@ -104,12 +112,20 @@ enum CarouselFormat {
     case "float64": contents.precision = .float64
     case let name: throw EngineError(.unsupported, "dtype '\(name)' is unknown")
     }
-    let number: HDF5Storage.Number = contents.precision == .float32 ? .float32 : .float64
+    if let name = try attributes.text(ReducedDatasets.precisionAttribute) {
+      switch (name, contents.precision) {
+      case ("bfloat16", .float32): contents.precision = .bfloat16
+      case ("int8", .float32): contents.precision = .int8
+      case ("float32", .float32), ("float64", .float64): break
+      default: throw EngineError(.unsupported, "precision '\(name)' is unknown")
+      }
+    }
+    let number = contents.precision.number
     let layers = try root.group(layersGroup)
     var checksum = CRC32()
     checksum.add(architecture)
     for name in names {
-      let array = try layers.dataset(name).read()
+      let array = try ReducedDatasets.read(name, below: layers, precision: contents.precision)
       add(name, array, number, to: &checksum)
       guard contents.weights.updateValue(array, forKey: name) == nil else {
         throw EngineError(.format, "'parameters' names '\(name)' twice")

@@ -4,19 +4,13 @@ extension ModelContents {
   /// A copy of a network's architecture and parameters.
   public init(copying network: AnyNetwork, format: FileFormat) throws(EngineError) {
     self.init(description: network.description, report: LoadReport(format: format))
-    precision = network.dataType == .float32 ? .float32 : .float64
-    for parameter in network.parameters {
+    precision = Precision(network)
+    for (index, parameter) in network.parameters.enumerated() {
       let array = try WeightArray(shape: parameter.shape)
-      let address = network.address(of: parameter)
-      switch network.dataType {
-      case .float32:
-        let source = address.assumingMemoryBound(to: Float.self)
-        for index in 0..<array.count { array.values[index] = Double(source[index]) }
-      case .float64:
-        let source = address.assumingMemoryBound(to: Double.self)
-        for index in 0..<array.count { array.values[index] = source[index] }
-      }
+      let values = array.values
+      network.readParameter(index) { values[$0] = $1 }
       weights[parameter.name] = array
+      reduced[parameter.name] = network.reducedArray(index)
     }
   }
 
@@ -28,13 +22,14 @@ extension ModelContents {
     // architecture around small arrays gets an error, not memory.
     let limit = weights.values.reduce(0) { $0 + $1.count + Memory.rowGranularity }
     let network = try AnyNetwork(
-      description, dataType: precision == .float32 ? .float32 : .float64, parameterLimit: limit)
+      description, dataType: precision == .float64 ? .float64 : .float32, parameterLimit: limit)
     try fill(network)
-    return network
+    return precision.format == .float32 ? network : try network.reduced(to: precision.format)
   }
 
   /// Puts every array into the parameter of its key. Nothing is changed unless everything fits.
   public func fill(_ network: AnyNetwork) throws(EngineError) {
+    try network.checkChangeable()
     var arrays: [(Parameter, WeightArray)] = []
     for parameter in network.parameters {
       guard let array = weights[parameter.name] else {

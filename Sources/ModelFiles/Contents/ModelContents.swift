@@ -3,12 +3,18 @@ import LSTM
 /// What a reader makes of a file and a writer takes: an architecture and its weights, under the parameter
 /// keys and in the canonical layouts of the engine (`layer/kernel`; gates input, forget, cell, output).
 public struct ModelContents: Sendable {
-  public enum Precision: Sendable { case float32, float64 }
+  public enum Precision: Sendable {
+    case float32, float64
+    /// Matrices in reduced precision, all else float32.
+    case bfloat16, int8
+  }
 
   public var description: NetworkDescription
   /// By parameter key. Every parameter of the network must be here, and nothing else.
   public var weights: [String: WeightArray]
   public var precision = Precision.float32
+  /// The matrices of a network in reduced precision, whose values `weights` has, too.
+  public var reduced: [String: ReducedArray] = [:]
   public var report: LoadReport
 
   public init(

@@ -61,7 +61,7 @@ extension HDF5FileWriter {
 
 /// How a dataset is stored.
 struct HDF5Storage {
-  enum Number { case float32, float64, int64 }
+  enum Number { case float32, float64, int64, uint16, int8 }
 
   var number = Number.float32
   /// Level of gzip, 1 to 9; 0 stores plainly.
@@ -140,6 +140,8 @@ final class HDF5GroupWriter {
     case .float32: type = library.float32
     case .float64: type = library.float64
     case .int64: type = library.int64
+    case .uint16: type = library.uint16
+    case .int8: type = library.int8
     }
     let id = functions.createDataset(handle.id, name, type, space.id, 0, properties.id, 0)
     guard id >= 0 else { throw library.failure("'\(full)' cannot be created", code: .io) }

@@ -12,7 +12,7 @@ final class HDF5Library: @unchecked Sendable {
   let identity: String
   let fileAccess, datasetCreation: hid_t
   let nativeDouble, nativeInt64, nativeUInt16, nativeUInt8: hid_t
-  let float32, float64, int64, cString: hid_t
+  let float32, float64, int64, uint16, int8, cString: hid_t
 
   private static let lock = Lock()
   nonisolated(unsafe) private static var loaded: HDF5Library?
@@ -69,6 +69,8 @@ final class HDF5Library: @unchecked Sendable {
     float32 = try library.global("H5T_IEEE_F32LE_g", as: hid_t.self)
     float64 = try library.global("H5T_IEEE_F64LE_g", as: hid_t.self)
     int64 = try library.global("H5T_STD_I64LE_g", as: hid_t.self)
+    uint16 = try library.global("H5T_STD_U16LE_g", as: hid_t.self)
+    int8 = try library.global("H5T_STD_I8LE_g", as: hid_t.self)
     cString = try library.global("H5T_C_S1_g", as: hid_t.self)
   }
 

@@ -38,7 +38,7 @@ struct KerasWriter {
 
   private var storage: HDF5Storage {
     HDF5Storage(
-      number: contents.precision == .float32 ? .float32 : .float64, compression: compression)
+      number: contents.precision.number, compression: compression)
   }
 
   /// The array of one role, in Keras's shape.

@@ -53,8 +53,13 @@ _LATER = {
     "ExponentialDecay": "optimizers",
     "ReduceLROnPlateau": "optimizers",
     "StepDecay": "optimizers",
+    "LayerQuantization": "quantization",
+    "OutputError": "quantization",
 }
-_MODULES = ("block", "losses", "optimizers", "plot", "stream", "tape", "trace", "training")
+_MODULES = (
+    *("block", "losses", "optimizers", "plot", "quantization", "stream", "tape", "trace"),
+    "training",
+)
 
 __all__ = [
     "Network",

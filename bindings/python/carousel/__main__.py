@@ -75,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--format", choices=FORMATS, help="found from the output's name if it tells")
     sub.add_argument("--prefix", help="what names in the new file begin with ('': no prefix)")
     sub.add_argument("--compression", type=int, default=0, metavar="0-9", help="gzip level")
+    sub.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "int8"),
+        help="of the weights, for inference; prints what rounding did to them",
+    )
     sub.add_argument("--forget-bias", type=float, nargs="+", help="of TF1 files, which lack it")
 
     sub = command("run", _run, "Runs a model on an array.")
@@ -151,15 +156,19 @@ def _cell(value: Any) -> str:
 def _convert(options: argparse.Namespace) -> int:
     form = options.format or _format_of(options.output)
     net = _load(options.file, options)
+    if options.precision:
+        net = net.quantize(options.precision)
     net.save(options.output, form, prefix=options.prefix, compression=options.compression)
+    layers = [one._asdict() for one in net.quantization()] if options.precision else []
     if options.json:
-        print(
-            json.dumps({"output": options.output, "format": form, "bytes": _size(options.output)})
-        )
+        result = {"output": options.output, "format": form, "bytes": _size(options.output)}
+        print(json.dumps({**result, "layers": layers} if layers else result))
     else:
         print(f"{options.file} -> {options.output} ({form}, {_size(options.output):,} bytes)")
         if form == "torch":
             _explain_state_dict(options)
+        if layers:
+            _print_rows(layers)
     return 0
 
 

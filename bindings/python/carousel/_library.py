@@ -101,6 +101,8 @@ class NetworkInfo(Options):
         ("state_count", c_size_t),
         ("parameter_count", c_size_t),
         ("weight_count", c_int64),
+        ("precision", c_int),
+        ("reserved", c_int32),
     ]
 
 
@@ -478,6 +480,30 @@ class TrainerInfo(Options):
     ]
 
 
+class QuantizationInfo(Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("precision", c_int),
+        ("reserved", c_int32),
+        ("weight_count", c_int64),
+        ("size", c_size_t),
+        ("max_error", c_double),
+        ("rms_error", c_double),
+        ("relative_error", c_double),
+    ]
+
+
+class OutputError(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("max_error", c_double),
+        ("rms_error", c_double),
+        ("max_reference", c_double),
+        ("rms_reference", c_double),
+        ("relative_error", c_double),
+    ]
+
+
 # --- the functions -----------------------------------------------------------------------------
 
 _handle = c_void_p
@@ -558,6 +584,7 @@ _CHECKED: dict[str, tuple[Any, ...]] = {
     "carousel_network_find_parameter": (_handle, c_char_p, POINTER(ParameterInfo)),
     "carousel_network_get_parameter_buffer": (_handle, POINTER(c_void_p), POINTER(c_size_t)),
     "carousel_network_parameters_changed": (_handle,),
+    "carousel_network_read_parameter": (_handle, c_size_t, c_void_p, c_size_t),
     "carousel_network_initialize": (_handle, c_uint64),
     "carousel_network_record": (
         *(_handle, _arrays, c_size_t, POINTER(RecordOptions)),
@@ -607,6 +634,12 @@ _CHECKED: dict[str, tuple[Any, ...]] = {
     "carousel_trainer_resume": (_handle, c_char_p),
     "carousel_set_instruction_set": (c_char_p,),
     "carousel_set_threads": (c_int32,),
+    "carousel_network_quantize": (_handle, c_int, _new_handle),
+    "carousel_network_get_quantization": (_handle, c_size_t, POINTER(QuantizationInfo)),
+    "carousel_network_measure_error": (
+        *(_handle, _handle, _arrays, c_size_t, POINTER(RunOptions)),
+        *(POINTER(OutputError), c_size_t),
+    ),
 }
 
 #: The others: result type, then argument types.

@@ -6,17 +6,33 @@ import ctypes
 import json
 from typing import Any
 
+import numpy as np
+
 from . import _arrays as arrays
 from . import _library as c
 from ._build import integer
+from .errors import InvalidArgumentError
 from .network import Network, Path
+from .quantization import precision_code
 
 __all__ = ["inspect", "load"]
 
 
 def _options(
-    format: str | None, config: Any, largest_file: int, allow_non_finite: bool, dtype: Any
+    format: str | None,
+    config: Any,
+    largest_file: int,
+    allow_non_finite: bool,
+    dtype: Any,
+    precision: str | None = None,
 ) -> c.LoadOptions:
+    if precision is not None:
+        if dtype is not None and np.dtype(dtype) != np.float32:
+            raise InvalidArgumentError("give dtype or precision, not both")
+        code = precision_code(precision)
+    else:
+        # The library counts from 1; 0 is what the file says.
+        code = 0 if dtype is None else arrays.dtype_code(dtype) + 1
     if config is not None and not isinstance(config, str):
         config = json.dumps(config)
     return c.LoadOptions(
@@ -24,8 +40,7 @@ def _options(
         config_json=c.encode(config, "config"),
         largest_file=integer(largest_file, "largest_file"),
         allow_non_finite=bool(allow_non_finite),
-        # The library counts from 1; 0 is what the file says.
-        precision=0 if dtype is None else arrays.dtype_code(dtype) + 1,
+        precision=code,
     )
 
 
@@ -35,6 +50,7 @@ def load(
     format: str | None = None,
     *,
     dtype: Any = None,
+    precision: str | None = None,
     largest_file: int = 0,
     allow_non_finite: bool = False,
 ) -> Network:
@@ -47,6 +63,8 @@ def load(
         format: the layout, to be held to it.
         dtype: ``"float32"``, or ``"float64"`` for a network on the reference path; None: what the
             file says if it is one of Carousel's own, else float32.
+        precision: ``"bfloat16"`` or ``"int8"``: weights in reduced precision, for inference, as
+            ``Network.quantize`` makes them; None: as the file has them.
         largest_file: refuse files of more bytes; 0: no limit.
         allow_non_finite: accept weights that are NaN or infinite.
 
@@ -56,7 +74,7 @@ def load(
         FileError: the operating system refuses.
     """
     lib = c.library()
-    options = _options(format, config, largest_file, allow_non_finite, dtype)
+    options = _options(format, config, largest_file, allow_non_finite, dtype, precision)
     handle = c.make(
         lib.carousel_network_load,
         lib.carousel_network_free,

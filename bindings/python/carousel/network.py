@@ -20,9 +20,11 @@ from . import _arrays as arrays
 from . import _build
 from . import _library as c
 from .errors import InvalidArgumentError, NotFoundError, ShapeError
+from .quantization import PRECISIONS, layer_quantization, measure, precision_code, read_parameter
 
 if TYPE_CHECKING:
     from .layers import Layer
+    from .quantization import LayerQuantization, OutputError
     from .stream import Stream
     from .tape import Gradients
     from .trace import GradientFlow, Trace
@@ -163,6 +165,8 @@ class Network:
         self.name = _text(info.name)
         #: The type that it computes in.
         self.dtype: np.dtype[Any] = arrays.NUMPY_DTYPES[info.dtype]
+        #: What holds the weights: ``"float32"``, ``"float64"``, ``"bfloat16"`` or ``"int8"``.
+        self.precision: str = PRECISIONS[info.precision - 1]
         #: Some layer continues its state from call to call, until ``reset_states``.
         self.stateful = bool(info.is_stateful)
         #: Number of weights, those of moving statistics included.
@@ -380,8 +384,14 @@ class Network:
         """All parameters by key, as writable views: ``"lstm/kernel"`` and so on.
 
         Nothing is copied. What is written counts from the next call on; streams keep the weights
-        they were made with until ``update_weights``.
+        they were made with until ``update_weights``. Only a network in reduced precision gives
+        copies, read-only, of the (rounded) numbers that it computes with.
         """
+        if self.precision not in ("float32", "float64"):
+            return {
+                one.name: read_parameter(self, index, one.shape)
+                for index, one in enumerate(self._parameters)
+            }
         buffer = self.parameter_buffer()
         return {one.name: self._part(buffer, one) for one in self._parameters}
 
@@ -414,6 +424,57 @@ class Network:
     def initialize(self, seed: int = 0) -> None:
         """Sets all parameters to what a new network with this seed begins with."""
         self._lib.carousel_network_initialize(self._handle, _seed(seed))
+
+    # --- reduced precision ---------------------------------------------------------------------
+
+    def quantize(self, precision: str) -> Network:
+        """A network of its own, for inference, with weights in ``"bfloat16"`` (half the memory) or
+        ``"int8"`` (a quarter); ``"float32"`` gives back a network of the rounded weights.
+
+        Rounded are the matrices of recurrent and Dense layers and the tables of embeddings.
+        ``quantization`` and ``measure_error`` tell how far weights and outputs are from what they
+        were. Such a network cannot be trained.
+        """
+        handle = c.make(
+            self._lib.carousel_network_quantize,
+            self._lib.carousel_network_free,
+            self._handle,
+            precision_code(precision),
+        )
+        return Network._of(handle)
+
+    def quantization(self) -> list[LayerQuantization]:
+        """For each layer that has weights: how it holds them, and what rounding did to them."""
+        return [
+            layer_quantization(self, index, layer.name)
+            for index, layer in enumerate(self.layers)
+            if layer.parameter_count
+        ]
+
+    def measure_error(
+        self,
+        reference: Network,
+        x: Any,
+        lengths: Any = None,
+        initial_state: Any = None,
+        *,
+        mask: Any = None,
+        padding: str | None = None,
+        threads: int = 0,
+    ) -> Any:
+        """Runs this network and another of the same architecture and compares their outputs.
+
+        Args:
+            reference: usually the float32 network that this one was made from.
+            x, lengths, initial_state, mask, padding, threads: as in a call.
+
+        Returns:
+            An ``OutputError``; a list of them if there are several outputs.
+        """
+        call = _Call(self, x, lengths, initial_state, mask, padding, False, 0, threads)
+        reference._refresh()
+        errors: list[OutputError] = measure(self, reference, call)
+        return errors[0] if len(errors) == 1 else errors
 
     # --- files ---------------------------------------------------------------------------------
 

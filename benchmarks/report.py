@@ -13,7 +13,7 @@ import workloads
 
 # Our own rows, fastest way in first; and what is shown without being a float32 peer.
 OURS = ("carousel", "carousel_python")
-NOT_FLOAT32 = ("openvino_bf16",)
+NOT_FLOAT32 = ("openvino_bf16", "carousel_bf16", "carousel_int8")
 
 
 def time(us: float) -> str:

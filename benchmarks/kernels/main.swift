@@ -108,7 +108,9 @@ func benchmarkOuter(_ set: InstructionSet, _ m: Int, _ k: Int, _ n: Int) throws 
   kept = []
 }
 
-func benchmarkStep(_ set: InstructionSet, _ rows: Int, _ i: Int, _ h: Int) throws {
+func benchmarkStep(
+  _ set: InstructionSet, _ rows: Int, _ i: Int, _ h: Int, _ format: KernelInterface.WeightFormat
+) throws {
   let kernels = set.kernels
   let stride = try Memory.rowStride(h)
   let (x, xStride) = try matrix(rows, i)
@@ -116,23 +118,26 @@ func benchmarkStep(_ set: InstructionSet, _ rows: Int, _ i: Int, _ h: Int) throw
   let (other, _) = try matrix(rows, h)
   let (cell, cellStride) = try matrix(rows, h)
   let (bias, _) = try matrix(4, h)
-  let w = try PackedGates(depth: i, blocks: 4, units: h, kernels: kernels)
-  let r = try PackedGates(depth: h, blocks: 4, units: h, kernels: kernels)
+  let w = try PackedGates(depth: i, blocks: 4, units: h, kernels: kernels, format: format)
+  let r = try PackedGates(depth: h, blocks: 4, units: h, kernels: kernels, format: format)
   let (source, _) = try matrix(max(i, h), 4 * h)
   w.pack(source, stride: 4 * h, blockStride: h)
   r.pack(source, stride: 4 * h, blockStride: h)
   var s = LSTMStepArguments(
     rows: rows, blocks: .standard(stride: stride), firstGroup: 0, endGroup: r.groups,
     initial: bias, initialStride: 0, hiddenWidth: h, hidden: hidden,
-    hiddenStride: hiddenStride, recurrentWeights: r.storage.pointer,
+    hiddenStride: hiddenStride, recurrentWeights: r.weights,
     previousCell: cell, previousCellStride: cellStride, cell: cell, cellStride: cellStride,
     output: other, outputStride: hiddenStride)
   if i > 0 {
     s.inputWidth = i
     s.input = UnsafePointer(x)
     s.inputStride = xStride
-    s.inputWeights = UnsafePointer(w.storage.pointer)
+    s.inputWeights = w.weights
+    s.inputScales = w.scales
   }
+  s.format = format
+  s.recurrentScales = r.scales
   let seconds = measure {
     kernels.lstmStep(&s)
     // The next step reads what this one wrote.
@@ -142,8 +147,9 @@ func benchmarkStep(_ set: InstructionSet, _ rows: Int, _ i: Int, _ h: Int) throw
     s.descends.toggle()
   }
   report(
-    set, "step b\(rows) i\(i) h\(h)", seconds, flops: 8.0 * Double(rows * h * (i + h)),
-    bytes: 16.0 * Double(h * (i + h)))
+    set, "step b\(rows) i\(i) h\(h)\(format == .float32 ? "" : " \(format.name)")", seconds,
+    flops: 8.0 * Double(rows * h * (i + h)),
+    bytes: [.float32: 16.0, .bfloat16: 8, .int8: 4][format, default: 0] * Double(h * (i + h)))
   kept = []
 }
 
@@ -212,14 +218,18 @@ for set in sets {
       (1, 16), (1, 24), (1, 32), (1, 40), (1, 64), (1, 96), (64, 128), (192, 192), (256, 256),
       (320, 320), (512, 512), (1024, 1024), (0, 128), (0, 256),
     ] {
-      try benchmarkStep(set, 1, i, h)
+      for format in KernelInterface.WeightFormat.allCases {
+        try benchmarkStep(set, 1, i, h, format)
+      }
     }
   }
   if chosen.contains("batch") {
     for (b, h) in [
       (2, 256), (7, 256), (32, 64), (32, 128), (32, 256), (32, 512), (32, 1024), (128, 512),
     ] {
-      try benchmarkStep(set, b, 0, h)
+      for format in KernelInterface.WeightFormat.allCases {
+        try benchmarkStep(set, b, 0, h, format)
+      }
     }
   }
   if chosen.contains("pointwise") { try benchmarkPointwise(set, 32, 256) }

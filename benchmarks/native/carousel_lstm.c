@@ -1,11 +1,14 @@
 /* Carousel as a peer, through its C interface alone.
  *
  *   cc -O2 -D_GNU_SOURCE -I../../include carousel_lstm.c -o carousel_lstm -L../../build -lcarousel -lm
- *   ./carousel_lstm THREADS      (see worker.h)
+ *   ./carousel_lstm THREADS [bfloat16|int8]     (see worker.h)
  */
 #include "worker.h"
 
 #include <carousel.h>
+
+/* What the weights are held in. */
+static carousel_precision precision = CAROUSEL_PRECISION_FLOAT32;
 
 typedef struct {
   const bench_workload *workload;
@@ -211,6 +214,18 @@ static enum bench_outcome build(const bench_workload *w, const bench_data *data,
   program->outputs = write_output;
   carousel_status status = p->output ? make_network(w, data, &p->network)
                                      : CAROUSEL_ERROR_OUT_OF_MEMORY;
+  if (status == CAROUSEL_OK && precision != CAROUSEL_PRECISION_FLOAT32) {
+    carousel_network *quantized = NULL;
+    status = carousel_network_quantize(p->network, precision, &quantized);
+    carousel_network_free(p->network);
+    p->network = quantized;
+  }
+  if (strcmp(w->kind, "train") == 0 && precision != CAROUSEL_PRECISION_FLOAT32) {
+    snprintf(message, 400, "inference only");
+    close_program(p);
+    program->state = NULL;
+    return BENCH_SKIPPED;
+  }
   if (strcmp(w->kind, "step") == 0) {
     program->call = call_step;
     if (status == CAROUSEL_OK) status = carousel_stream_create(p->network, w->batch, &p->stream);
@@ -230,8 +245,12 @@ static enum bench_outcome build(const bench_workload *w, const bench_data *data,
 int main(int argc, char **argv) {
   char version[96];
   const int threads = argc > 1 ? atoi(argv[1]) : 1;
+  const char *held = argc > 2 ? argv[2] : "float32";
+  if (strcmp(held, "bfloat16") == 0) precision = CAROUSEL_PRECISION_BFLOAT16;
+  else if (strcmp(held, "int8") == 0) precision = CAROUSEL_PRECISION_INT8;
+  else if (strcmp(held, "float32") != 0) return 2;
   if (carousel_set_threads(threads) != CAROUSEL_OK) return 1;
-  snprintf(version, sizeof version, "Carousel %s from C, %s", carousel_version_string(),
-           carousel_instruction_set());
+  snprintf(version, sizeof version, "Carousel %s from C, %s, weights in %s",
+           carousel_version_string(), carousel_instruction_set(), held);
   return bench_main(threads, version, build);
 }

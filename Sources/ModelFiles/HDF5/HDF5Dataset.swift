@@ -16,6 +16,7 @@ final class HDF5Dataset {
 
   /// Bytes that inflate may make of one stored byte, at most.
   private static let deflateRatio = 1040
+  private static let longestExtent = 1 << 40
 
   init(parent: HDF5Group, name: String, path: String) throws(EngineError) {
     file = parent.file
@@ -200,7 +201,12 @@ final class HDF5Dataset {
     guard library.functions.extents(space.id, &extents, nil) >= 0 else {
       throw library.failure("'\(path)' has a damaged dataspace")
     }
-    return extents.prefix(Int(rank)).map { Int(clamping: $0) }
+    let shape = extents.prefix(Int(rank)).map { Int(clamping: $0) }
+    // So that no product with a small number of gates overflows, even where another extent is 0.
+    for extent in shape where extent > longestExtent {
+      throw EngineError(.limit, "'\(path)' declares the shape \(describe(shape))")
+    }
+    return shape
   }
 
   private static func typeName(
@@ -222,5 +228,11 @@ extension Int {
   func multipliedClamping(by other: Int) -> Int {
     let (product, overflow) = multipliedReportingOverflow(by: other)
     return overflow ? .max : product
+  }
+
+  /// The sum, or `Int.max` if it does not fit. Both are non-negative.
+  func addedClamping(to other: Int) -> Int {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
   }
 }

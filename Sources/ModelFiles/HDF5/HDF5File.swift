@@ -44,7 +44,8 @@ final class HDF5File {
       functions.setFileImage(properties.id, bytes, image.count) >= 0
     else { throw library.failure("HDF5 data in memory could not be opened", code: .library) }
     handle = try library.own(
-      functions.openFile("carousel-image", 0, properties.id), closedBy: functions.closeFile,
+      // libhdf5 refuses an image if there is a file of its name: below a file there is none.
+      functions.openFile("/dev/null/image", 0, properties.id), closedBy: functions.closeFile,
       orFailWith: "the data is damaged, or is not HDF5")
   }
 

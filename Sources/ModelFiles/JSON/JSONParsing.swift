@@ -10,6 +10,9 @@ extension JSONValue {
       throw EngineError(
         .limit, "JSON text of \(text.utf8.count) bytes; the limit is \(limits.textBytes)")
     }
+    guard mayHold(atMost: limits.jsonValues, text) else {
+      throw EngineError(.limit, "JSON text with more than \(limits.jsonValues) values")
+    }
     let quoted = quotingSpecialNumbers(text)
     var error = json_error_t()
     var root = load(quoted, flags: Int(JSON_DECODE_ANY), &error)
@@ -25,6 +28,17 @@ extension JSONValue {
     defer { json_decref(root) }
     self = try convert(root, depth: limits.depth)
   }
+}
+
+/// Whether a text has at most so many values. Every value but the first follows a comma or an opening
+/// bracket; those in strings count, too.
+private func mayHold(atMost limit: Int, _ text: String) -> Bool {
+  var count = 1
+  for byte in text.utf8
+  where byte == UInt8(ascii: ",") || byte == UInt8(ascii: "[") || byte == UInt8(ascii: "{") {
+    count += 1
+  }
+  return count <= limit
 }
 
 private func load(

@@ -148,6 +148,7 @@ enum ONNXFormat {
   static func describeNetwork(_ operators: [Operator]) throws(EngineError) -> NetworkDescription {
     guard let first = operators.first else { throw EngineError(.format, "there are no operators") }
     var layers: [LayerDescription] = []
+    var names: Set<String> = []
     var width = first.inputSize
     for (index, op) in operators.enumerated() {
       guard op.inputSize == width else {
@@ -163,7 +164,7 @@ enum ONNXFormat {
         backward.goBackwards = true
         kind = .bidirectional(BidirectionalDescription(forward: recurrent, backward: backward))
       }
-      let isTaken = layers.contains { $0.name == name }
+      let isTaken = !names.insert(name).inserted
       layers.append(LayerDescription(name: isTaken ? "\(name)_\(index)" : name, kind: kind))
       width = op.directions * op.hiddenSize
     }

@@ -6,6 +6,8 @@ public struct FileLimits: Sendable {
   public var arrayBytes: Int = 32 << 30
   /// Text in attributes and in members of archives: configurations, lists of names.
   public var textBytes: Int = 64 << 20
+  /// Values in one JSON text: each takes a hundred times the memory of the two bytes that make it.
+  public var jsonValues: Int = 1_000_000
   /// Nesting of JSON values, groups and nested models.
   public var depth: Int = 100
   /// Objects in a file whose names are not known beforehand.

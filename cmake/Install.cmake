@@ -4,6 +4,8 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS carousel EXPORT carousel
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_COMPONENT development)
+install(TARGETS carousel-reader
+  RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/carousel)
 install(FILES include/carousel.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/carousel)

@@ -52,7 +52,7 @@ target_link_options(carousel PRIVATE
   -static-stdlib
   "SHELL:-L ${PROJECT_BINARY_DIR}/archives"
   "SHELL:-Xlinker --version-script=${exports}"
-  "SHELL:-Xlinker -z -Xlinker defs"
+  "$<$<NOT:$<BOOL:${CAROUSEL_FUZZ}>>:SHELL:-Xlinker -z -Xlinker defs>"
   # The thread pool's workers sleep in this library: it stays when a program closes it.
   "SHELL:-Xlinker -z -Xlinker nodelete"
   # The runtime's link file names libstdc++; nothing else that is not used becomes a dependency.
@@ -60,7 +60,22 @@ target_link_options(carousel PRIVATE
   # Not gold, the choice of the driver: with -s it makes a library that crashes (Swift 6.3.1), and
   # lld checks that every name in the version script exists.
   -use-ld=lld
-  $<$<CONFIG:Release>:SHELL:-Xlinker -s>)
+  "$<$<CONFIG:Release>:SHELL:-Xlinker -s>")
+# The program that reads untrusted files: beside the library in the build, in libexec when installed.
+add_executable(carousel-reader ${PROJECT_SOURCE_DIR}/Sources/Reader/main.c)
+file(RELATIVE_PATH reader_to_library
+  /prefix/${CMAKE_INSTALL_LIBEXECDIR}/carousel /prefix/${CMAKE_INSTALL_LIBDIR})
+set_target_properties(carousel-reader PROPERTIES
+  C_STANDARD 99
+  C_EXTENSIONS OFF
+  LINKER_LANGUAGE C
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  # Not the sanitizer's or anybody's runpath: the library that starts it.
+  BUILD_RPATH_USE_ORIGIN ON
+  BUILD_RPATH "$ORIGIN"
+  INSTALL_RPATH "$ORIGIN/${reader_to_library}")
+target_compile_options(carousel-reader PRIVATE -Wall -Wextra -pedantic)
+target_link_libraries(carousel-reader PRIVATE carousel)
 if(CAROUSEL_SANITIZER)
   target_link_options(carousel PRIVATE -sanitize=${CAROUSEL_SANITIZER})
 endif()

@@ -242,8 +242,14 @@ typedef struct carousel_array {
  * understood completely or it is refused with the name of the layer or array that was not.
  *
  * libhdf5 is opened when the first file is; programs that touch no file do not need it. Versions of
- * libhdf5 before 1.10.11 have memory errors that a hostile file can reach: for files of unknown
- * origin use a current libhdf5, or load in a process of its own.
+ * libhdf5 before 1.10.11 have memory errors that a hostile file can reach, and no version is free of
+ * them. Load files of unknown origin with `untrusted`: a process of its own, the program
+ * carousel-reader beside this library, reads the file, and whatever happens there happens to it
+ * alone. It has little memory and time, writes no file, and cannot open another one; what it answers
+ * is checked like a file. A file that crashes it is CAROUSEL_ERROR_FORMAT, one that needs more than
+ * the limits CAROUSEL_ERROR_LIMIT, a missing carousel-reader CAROUSEL_ERROR_LIBRARY. The call starts
+ * the process with posix_spawn and waits for it, and for no other; the host gets one SIGCHLD for it, as
+ * for every child. docs/threat-model.md says what is promised.
  */
 
 /* What a loaded network computes in. */
@@ -269,6 +275,12 @@ typedef struct carousel_load_options {
     /* Not 0: accept weights that are NaN or infinite. */
     int32_t allow_non_finite;
     carousel_precision precision;
+    /* Not 0: the file is not trusted; a process of its own reads it. */
+    int32_t untrusted;
+    /* Seconds that this process may take, 1 to 86,400; 0: 30. */
+    int32_t untrusted_seconds;
+    /* Bytes of address space that it may have; 0: 512 MiB and 16 times the file. */
+    uint64_t untrusted_memory;
 } carousel_load_options;
 
 /* Loads a network with its architecture. `options` may be NULL. */
@@ -288,7 +300,10 @@ typedef struct carousel_weights_options {
     /* As in carousel_load_options. */
     uint64_t largest_file;
     int32_t allow_non_finite;
+    int32_t untrusted;
+    int32_t untrusted_seconds;
     int32_t reserved;
+    uint64_t untrusted_memory;
 } carousel_weights_options;
 
 /* Fills all parameters of a network from a file of any layout; names and shapes are checked
@@ -320,6 +335,10 @@ carousel_status carousel_network_save(
 carousel_status carousel_inspect(
     const char *path, const carousel_load_options *options, char *buffer, size_t capacity,
     size_t *length);
+
+/* The whole of the program carousel-reader, for nobody else: one request from standard input, one answer
+ * to standard output. Returns only if there is no request, not 0. */
+int carousel_reader_main(void);
 
 /* A network from the JSON text of an architecture, as carousel_network_to_json or Keras's
  * model.to_json() gives it, with freshly initialised parameters; the same seed gives the same

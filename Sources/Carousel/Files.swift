@@ -74,6 +74,20 @@ extension Argument {
     if largestFile > 0 { limits.fileBytes = Int(clamping: largestFile) }
     return limits
   }
+
+  fileprivate static func isolation(
+    _ untrusted: Int32, _ seconds: Int32, _ memory: UInt64
+  ) throws(EngineError) -> Isolation? {
+    guard seconds >= 0, seconds <= 86_400 else {
+      throw EngineError(
+        .invalidArgument, "options->untrusted_seconds is \(seconds), expected 0 to 86400")
+    }
+    guard untrusted != 0 else { return nil }
+    var isolation = Isolation()
+    if seconds > 0 { isolation.seconds = Int(seconds) }
+    isolation.memory = Int(clamping: memory)
+    return isolation
+  }
 }
 
 extension carousel_load_options {
@@ -84,6 +98,7 @@ extension carousel_load_options {
       config_json, "options->config_json", limit: Argument.longestJSON)
     result.allowsNonFinite = allow_non_finite != 0
     result.limits = Argument.limits(largest_file)
+    result.isolation = try Argument.isolation(untrusted, untrusted_seconds, untrusted_memory)
     switch precision {
     case CAROUSEL_PRECISION_OF_FILE: break
     case CAROUSEL_PRECISION_FLOAT32: result.precision = .float32
@@ -105,6 +120,7 @@ extension carousel_weights_options {
     result.prefix = try Argument.optionalText(prefix, "options->prefix") ?? ""
     result.allowsNonFinite = allow_non_finite != 0
     result.limits = Argument.limits(largest_file)
+    result.isolation = try Argument.isolation(untrusted, untrusted_seconds, untrusted_memory)
     guard forget_bias != nil || forget_bias_count != 0 else { return result }
     let values = try Argument.required(forget_bias, "options->forget_bias")
     // One for all, or one for each cell: there are not more cells than states.

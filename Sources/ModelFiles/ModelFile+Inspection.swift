@@ -6,23 +6,31 @@ extension ModelFile {
   public static func inspect(
     _ path: String, options: LoadOptions = LoadOptions()
   ) throws(EngineError) -> String {
-    var options = options
-    options.allowsNonFinite = true
-    let file: FileProbe
     do throws(EngineError) {
-      file = try FileProbe(path: path, limits: options.limits)
+      guard let isolation = options.isolation else {
+        return try inspect(.path(path), path: path, options: options)
+      }
+      return try UntrustedFile(path: path, isolation: isolation)
+        .inspection(ReaderRequest(.inspection, options))
     } catch {
       throw error.within("'\(path)'")
     }
+  }
+
+  static func inspect(
+    _ source: FileSource, path: String, options: LoadOptions
+  ) throws(EngineError) -> String {
+    var options = options
+    options.allowsNonFinite = true
+    let file = try source.probe(options.limits)
     var result: JSONObject = ["path": .string(path), "bytes": .integer(file.size)]
     do throws(EngineError) {
-      describe(try readContents(path, options: options), in: &result)
+      describe(try read(source, options), in: &result)
     } catch {
       guard file.container == .hdf5 else { throw error }
       // Weights alone, or a model that is refused: the arrays can be listed all the same.
       try HDF5Library.session { (library) throws(EngineError) in
-        let hdf5 = try HDF5File(
-          path: path, size: file.size, limits: options.limits, library: library)
+        let hdf5 = try source.hdf5(size: file.size, limits: options.limits, library: library)
         try listArrays(of: try HDF5Layout(try hdf5.root(), wanted: options.format), in: &result)
       }
       result["problem"] = .string(error.message)
@@ -79,7 +87,7 @@ extension ModelFile {
     var count = 0
     for path in try ArrayCatalog.datasets(below: layout.root) {
       let dataset = try layout.root.dataset(path)
-      count += WeightArray.count(of: dataset.shape) ?? 0
+      count = (WeightArray.count(of: dataset.shape) ?? .max).addedClamping(to: count)
       arrays.append([
         "name": .string(path), "shape": .array(dataset.shape.map { .integer($0) }),
         "dtype": .string(dataset.typeName),

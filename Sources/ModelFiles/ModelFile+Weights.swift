@@ -11,6 +11,8 @@ extension ModelFile {
     public var prefix = ""
     public var allowsNonFinite = false
     public var limits = FileLimits()
+    /// As in ``LoadOptions``.
+    public var isolation: Isolation?
 
     public init() {}
   }
@@ -22,7 +24,7 @@ extension ModelFile {
     _ path: String, into network: AnyNetwork, options: WeightOptions = WeightOptions()
   ) throws(EngineError) -> LoadReport {
     do throws(EngineError) {
-      let contents = try readWeights(path, for: network.description, options)
+      let contents = try readAnywhere(path, for: network.description, options)
       if !options.allowsNonFinite { try contents.checkFinite() }
       try contents.fill(network)
       return contents.report
@@ -35,16 +37,33 @@ extension ModelFile {
   public static func readWeights(
     _ path: String, for description: NetworkDescription, _ options: WeightOptions = WeightOptions()
   ) throws(EngineError) -> ModelContents {
-    let file = try FileProbe(path: path, limits: options.limits)
+    try readWeights(.path(path), for: description, options)
+  }
+
+  private static func readAnywhere(
+    _ path: String, for description: NetworkDescription, _ options: WeightOptions
+  ) throws(EngineError) -> ModelContents {
+    guard let isolation = options.isolation else {
+      return try readWeights(.path(path), for: description, options)
+    }
+    var contents = try UntrustedFile(path: path, isolation: isolation)
+      .contents(ReaderRequest(weightsFor: description, options))
+    contents.description = description
+    return contents
+  }
+
+  static func readWeights(
+    _ source: FileSource, for description: NetworkDescription, _ options: WeightOptions
+  ) throws(EngineError) -> ModelContents {
+    let file = try source.probe(options.limits)
     if file.container == .zip {
       if let format = options.format, format != .keras {
         throw EngineError(.format, "the file is a zip archive, not '\(format.rawValue)'")
       }
-      return try KerasReader.readArchive(path, limits: options.limits).rebound(to: description)
+      return try KerasReader.readArchive(source, limits: options.limits).rebound(to: description)
     }
     return try HDF5Library.session { (library) throws(EngineError) in
-      let hdf5 = try HDF5File(
-        path: path, size: file.size, limits: options.limits, library: library)
+      let hdf5 = try source.hdf5(size: file.size, limits: options.limits, library: library)
       let layout = try HDF5Layout(try hdf5.root(), wanted: options.format)
       switch layout.format {
       case .carousel:

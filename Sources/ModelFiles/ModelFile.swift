@@ -11,6 +11,8 @@ public enum ModelFile {
     /// What the network computes in; nil: what the file says.
     public var precision: ModelContents.Precision?
     public var limits = FileLimits()
+    /// For files that are not trusted: a process of its own reads them; nil: this one does.
+    public var isolation: Isolation?
 
     public init() {}
   }
@@ -20,7 +22,7 @@ public enum ModelFile {
     _ path: String, options: LoadOptions = LoadOptions()
   ) throws(EngineError) -> ModelContents {
     do throws(EngineError) {
-      var contents = try read(path, options)
+      var contents = try readAnywhere(path, options)
       if let precision = options.precision { contents.precision = precision }
       if !options.allowsNonFinite { try contents.checkFinite() }
       return contents
@@ -41,18 +43,25 @@ public enum ModelFile {
     }
   }
 
-  private static func read(
+  private static func readAnywhere(
     _ path: String, _ options: LoadOptions
   ) throws(EngineError) -> ModelContents {
-    let file = try FileProbe(path: path, limits: options.limits)
+    guard let isolation = options.isolation else { return try read(.path(path), options) }
+    return try UntrustedFile(path: path, isolation: isolation)
+      .contents(ReaderRequest(.model, options))
+  }
+
+  static func read(
+    _ source: FileSource, _ options: LoadOptions
+  ) throws(EngineError) -> ModelContents {
+    let file = try source.probe(options.limits)
     switch file.container {
     case .zip:
       try expect(.keras, options.format, found: "a zip archive")
-      return try KerasReader.readArchive(path, limits: options.limits)
+      return try KerasReader.readArchive(source, limits: options.limits)
     case .hdf5:
       return try HDF5Library.session { (library) throws(EngineError) in
-        let hdf5 = try HDF5File(
-          path: path, size: file.size, limits: options.limits, library: library)
+        let hdf5 = try source.hdf5(size: file.size, limits: options.limits, library: library)
         return try readHDF5(try hdf5.root(), options)
       }
     }

@@ -322,12 +322,21 @@ static void check_files(const char *folder) {
     save.compression = 10;
     FAILS(carousel_network_save(network, path, &save), CAROUSEL_ERROR_INVALID_ARGUMENT, "is 10");
     save.compression = 0;
+    load.untrusted_seconds = weights.untrusted_seconds = -1;
+    FAILS(carousel_network_load(path, &load, &network), CAROUSEL_ERROR_INVALID_ARGUMENT, "is -1");
+    FAILS(carousel_network_load_weights(network, path, &weights), CAROUSEL_ERROR_INVALID_ARGUMENT,
+          "untrusted_seconds");
+    load.untrusted_seconds = weights.untrusted_seconds = 0;
     save.format = weights.format = load.format = bad_format;
     FAILS(carousel_network_save(network, path, &save), CAROUSEL_ERROR_INVALID_ARGUMENT, "'zip'");
     FAILS(carousel_network_load(path, &load, &network), CAROUSEL_ERROR_INVALID_ARGUMENT, "'zip'");
     FAILS(carousel_network_load_weights(network, path, &weights), CAROUSEL_ERROR_INVALID_ARGUMENT,
           "'zip'");
     remove(path);
+    /* A program's main, without what it expects on standard input. */
+    CHECK(freopen("/dev/null", "r", stdin) != NULL);
+    CHECK(carousel_reader_main() != 0);
+    tested[tested_count++] = "carousel_reader_main";
 }
 
 static void check_network(void) {

@@ -32,4 +32,43 @@ static inline void carousel_spin_hint(void) {
 void carousel_platform_set_message(const char *text, size_t length);
 const char *carousel_platform_message(void);
 
+/* The folder of the library (or program) that this code is in, without symbolic links; its length, 0 if
+ * it cannot be told or is longer than `capacity`. */
+size_t carousel_library_folder(char *folder, size_t capacity);
+
+/* The environment's value; NULL if there is none, or in a program with more privileges than its user. */
+const char *carousel_secure_environment(const char *name);
+
+/* ---- A process of its own for a file that is not trusted (Sources/ModelFiles/Untrusted) ---- */
+
+enum { CAROUSEL_CHILD_FILE = 3 }; /* the child's descriptor of the file */
+
+typedef struct carousel_child {
+    int socket;
+    int pid;
+    int pidfd; /* -1: the system has none */
+} carousel_child;
+
+/* Starts `program` with one end of a socket as its standard input and output, the file, and nothing else
+ * of this process's: no descriptor, no handler, hardly any environment. 0, or an errno. */
+int carousel_child_start(const char *program, int file, carousel_child *child);
+/* Both move exactly `size` bytes before the deadline (carousel_milliseconds()). 0, or an errno: EPIPE if
+ * the child has ended, ETIMEDOUT. SIGPIPE is not raised. */
+int carousel_child_write(
+    const carousel_child *child, const void *data, size_t size, int64_t deadline);
+int carousel_child_read(const carousel_child *child, void *data, size_t size, int64_t deadline);
+/* Ends it if it has not ended, and waits for it. The signal that ended it; 0: none, or the host has
+ * waited for it. */
+int carousel_child_end(carousel_child *child);
+/* Of a clock that is never set. */
+int64_t carousel_milliseconds(void);
+
+/* In the child, before anything of the file is parsed: bytes of address space, seconds of processor time (and
+ * five more of any time), no files written, no core dump, no new privileges, death with the parent, all other
+ * descriptors closed. 0, or an errno. */
+int carousel_limit_resources(uint64_t memory, uint32_t seconds);
+/* Last: only computing, memory that cannot be executed, and the open descriptors. ENOSYS: the system has
+ * no such thing. */
+int carousel_limit_system_calls(void);
+
 #endif

@@ -3,7 +3,7 @@ import LSTM
 /// What a reader makes of a file and a writer takes: an architecture and its weights, under the parameter
 /// keys and in the canonical layouts of the engine (`layer/kernel`; gates input, forget, cell, output).
 public struct ModelContents: Sendable {
-  public enum Precision: Sendable {
+  public enum Precision: CaseIterable, Sendable {
     case float32, float64
     /// Matrices in reduced precision, all else float32.
     case bfloat16, int8

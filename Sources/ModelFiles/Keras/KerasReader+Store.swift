@@ -26,9 +26,9 @@ extension KerasReader {
 
   /// A `.keras` archive.
   static func readArchive(
-    _ path: String, limits: FileLimits
+    _ source: FileSource, limits: FileLimits
   ) throws(EngineError) -> ModelContents {
-    let archive = try ZipArchive(path: path, limits: limits)
+    let archive = try source.zip(limits)
     guard let text = try archive.text("config.json") else {
       let names = archive.names(atMost: 8).joined(separator: ", ")
       throw EngineError(

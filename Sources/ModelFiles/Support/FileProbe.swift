@@ -8,19 +8,27 @@ struct FileProbe {
   let size: Int
   let container: Container
 
-  init(
-    path: String, limits: FileLimits, checksSeal: Bool = true
-  ) throws(EngineError) {
+  init(path: String, limits: FileLimits) throws(EngineError) {
+    let descriptor = try FileProbe.open(path)
+    defer { close(descriptor) }
+    try self.init(descriptor: descriptor, limits: limits)
+  }
+
+  /// A descriptor of the file, for reading.
+  static func open(_ path: String) throws(EngineError) -> Int32 {
     guard !path.isEmpty, !path.utf8.contains(0) else {
       throw EngineError(.invalidArgument, "the path is empty, or contains a NUL character")
     }
     // O_NONBLOCK: opening a pipe must not wait for somebody to write into it.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       let code: EngineError.Code = errno == ENOENT ? .notFound : .io
       throw EngineError(code, "the file cannot be opened: \(String(cString: strerror(errno)))")
     }
-    defer { close(descriptor) }
+    return descriptor
+  }
+
+  init(descriptor: Int32, limits: FileLimits) throws(EngineError) {
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       throw EngineError(.io, "it is not a regular file")
@@ -40,7 +48,7 @@ struct FileProbe {
       return
     }
     // A user block (MATLAB) may precede the signature: it is at 0, 512, 1024, 2048, …
-    if checksSeal { try FileSeal.check(descriptor, size: size) }
+    try FileSeal.check(descriptor, size: size)
     var offset = 0
     while offset < size {
       if matches(HDF5File.signature, at: offset) {

@@ -7,6 +7,8 @@ final class ZipArchive {
   private let library: ZipLibrary
   private let archive: ZipLibrary.Archive
   private let limits: FileLimits
+  /// What libzip reads from, if it is no file.
+  private let bytes: Buffer<UInt8>?
 
   init(path: String, limits: FileLimits) throws(EngineError) {
     library = try ZipLibrary.shared()
@@ -14,6 +16,22 @@ final class ZipArchive {
     var code: Int32 = 0
     guard let archive = library.open(path, ZIP_RDONLY, &code) else {
       throw EngineError(.format, "the zip archive is damaged (libzip error \(code))")
+    }
+    self.archive = archive
+    bytes = nil
+  }
+
+  /// An archive in memory.
+  init(bytes: Buffer<UInt8>, limits: FileLimits) throws(EngineError) {
+    library = try ZipLibrary.shared()
+    self.limits = limits
+    self.bytes = bytes
+    var error = zip_error_t()
+    let source = library.makeSourceOfItsOwn(bytes.pointer, UInt64(bytes.count), 0, &error)
+    guard let source else { throw EngineError(.outOfMemory, "no memory for a zip archive") }
+    guard let archive = library.openSource(source, UInt32(ZIP_RDONLY), &error) else {
+      library.freeSource(source)
+      throw EngineError(.format, "the zip archive is damaged (libzip error \(error.zip_err))")
     }
     self.archive = archive
   }

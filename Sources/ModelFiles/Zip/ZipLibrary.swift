@@ -19,6 +19,12 @@ final class ZipLibrary: @unchecked Sendable {
   let read: @convention(c) (File, UnsafeMutableRawPointer, UInt64) -> Int64
   let closeFile: @convention(c) (File) -> Int32
   let makeSource: @convention(c) (Archive, UnsafeRawPointer?, UInt64, Int32) -> OpaquePointer?
+  let makeSourceOfItsOwn:
+    @convention(c) (
+      UnsafeRawPointer?, UInt64, Int32, UnsafeMutablePointer<zip_error_t>?
+    ) -> OpaquePointer?
+  let openSource:
+    @convention(c) (OpaquePointer, UInt32, UnsafeMutablePointer<zip_error_t>?) -> Archive?
   let freeSource: @convention(c) (OpaquePointer) -> Void
   let add: @convention(c) (Archive, UnsafePointer<CChar>, OpaquePointer, UInt32) -> Int64
   let setCompression: @convention(c) (Archive, UInt64, Int32, UInt32) -> Int32
@@ -55,6 +61,8 @@ final class ZipLibrary: @unchecked Sendable {
     read = try library.function("zip_fread")
     closeFile = try library.function("zip_fclose")
     makeSource = try library.function("zip_source_buffer")
+    makeSourceOfItsOwn = try library.function("zip_source_buffer_create")
+    openSource = try library.function("zip_open_from_source")
     freeSource = try library.function("zip_source_free")
     add = try library.function("zip_file_add")
     setCompression = try library.function("zip_set_file_compression")

@@ -1,4 +1,5 @@
-/* A program of somebody else's: a small network from code, a stream, and an error. */
+/* A program of somebody else's: a small network from code, a stream, a file and back through the reader
+ * of untrusted files, and an error. */
 #include <carousel.h>
 #include <stdio.h>
 
@@ -8,6 +9,8 @@ int main(void) {
     carousel_stream *stream = NULL;
     carousel_input_options input = {.struct_size = sizeof input, .features = 2, .time = -1};
     carousel_lstm_options lstm = {.struct_size = sizeof lstm, .units = 8};
+    carousel_load_options options = {.struct_size = sizeof options, .untrusted = 1};
+    carousel_network *loaded = NULL;
     float x[2] = {0.5f, -1}, y[8];
     int i, failed = 0;
 
@@ -17,6 +20,10 @@ int main(void) {
     failed |= carousel_builder_build(builder, CAROUSEL_FLOAT32, 1, &network);
     failed |= carousel_stream_create(network, 1, &stream);
     for (i = 0; i < 10; i++) failed |= carousel_stream_step(stream, x, y);
+    failed |= carousel_network_save(network, "outside.h5", NULL);
+    failed |= carousel_network_load("outside.h5", &options, &loaded);
+    remove("outside.h5");
+    carousel_network_free(loaded);
     carousel_stream_free(stream);
     carousel_network_free(network);
     carousel_builder_free(builder);

@@ -64,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
             metavar="JSON",
             help="file with the architecture (model.to_json()), for files of weights alone",
         )
+        sub.add_argument(
+            "--untrusted",
+            action="store_true",
+            help="the files may be hostile: read them in a process of their own, with limits",
+        )
         return sub
 
     sub = command("inspect", _inspect, "What a file holds, and what would be ignored.")
@@ -108,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    found = inspect(options.file, config=_config(options))
+    found = inspect(options.file, config=_config(options), untrusted=options.untrusted)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
@@ -212,7 +217,7 @@ def _load(path: str, options: argparse.Namespace, like: Network | None = None) -
     bias = getattr(options, "forget_bias", None)
     try:
         if bias is None:
-            return load(path, config=_config(options))
+            return load(path, config=_config(options), untrusted=options.untrusted)
     except FormatError:
         if like is None:
             raise
@@ -222,7 +227,7 @@ def _load(path: str, options: argparse.Namespace, like: Network | None = None) -
         net = Network.from_json(_config(options) or "")
     else:
         raise InvalidArgumentError("--forget-bias needs --config, the architecture")
-    net.load_weights(path, forget_bias=bias)
+    net.load_weights(path, forget_bias=bias, untrusted=options.untrusted)
     return net
 
 

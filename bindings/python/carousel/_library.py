@@ -63,6 +63,9 @@ class LoadOptions(Options):
         ("largest_file", c_uint64),
         ("allow_non_finite", c_int32),
         ("precision", c_int),
+        ("untrusted", c_int32),
+        ("untrusted_seconds", c_int32),
+        ("untrusted_memory", c_uint64),
     ]
 
 
@@ -75,7 +78,10 @@ class WeightsOptions(Options):
         ("forget_bias_count", c_size_t),
         ("largest_file", c_uint64),
         ("allow_non_finite", c_int32),
+        ("untrusted", c_int32),
+        ("untrusted_seconds", c_int32),
         ("reserved", c_int32),
+        ("untrusted_memory", c_uint64),
     ]
 
 

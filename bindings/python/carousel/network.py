@@ -512,6 +512,7 @@ class Network:
         *,
         prefix: str | None = None,
         allow_non_finite: bool = False,
+        untrusted: bool = False,
     ) -> None:
         """Fills all parameters from a file of any layout, bound by name.
 
@@ -523,11 +524,13 @@ class Network:
             forget_bias: of TF1 files, which do not store it: one value, or one for each layer.
             prefix: arrays are named with this in front (``"encoder."``).
             allow_non_finite: accept weights that are NaN or infinite.
+            untrusted: as for :func:`carousel.load`.
         """
         options = c.WeightsOptions(
             format=c.encode(format, "format"),
             prefix=c.encode(prefix, "prefix"),
             allow_non_finite=bool(allow_non_finite),
+            untrusted=bool(untrusted),
         )
         if forget_bias is not None:
             biases = np.atleast_1d(np.asarray(forget_bias, np.float64))

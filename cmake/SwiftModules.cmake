@@ -18,6 +18,11 @@ if(CAROUSEL_SANITIZER)
   add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${CAROUSEL_SANITIZER}>)
   add_link_options($<$<LINK_LANGUAGE:C,CXX>:-fsanitize=${CAROUSEL_SANITIZER}>)
 endif()
+if(CAROUSEL_FUZZ)
+  # The targets bring what these counters and comparisons call; the library leaves it undefined.
+  list(APPEND carousel_swift_flags
+    -sanitize-coverage=edge,inline-8bit-counters,pc-table,trace-cmp)
+endif()
 
 # carousel_swift_module(NAME [FOLDER folder] [DEPENDS target...] [OPTIONS flag...])
 #

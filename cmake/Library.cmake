@@ -2,6 +2,12 @@
 # Carousel -> ModelFiles -> LSTM -> KernelInterface <- Kernels of each instruction set.
 
 carousel_c_module(CPlatform)
+# The Swift runtime's small objects can fall back on memory of our own: Sources/CPlatform/reserve.c.
+target_compile_definitions(CPlatform PRIVATE CAROUSEL_MEMORY_RESERVE)
+foreach(function malloc calloc realloc posix_memalign free malloc_usable_size)
+  list(APPEND reserve_options "SHELL:-Xlinker --wrap=${function}")
+endforeach()
+
 carousel_c_module(CStatus)
 carousel_header_module(CHDF5 ${HDF5_INCLUDE_DIRS})
 carousel_header_module(CZip ${LIBZIP_INCLUDE_DIRS})
@@ -60,6 +66,7 @@ target_link_options(carousel PRIVATE
   # Not gold, the choice of the driver: with -s it makes a library that crashes (Swift 6.3.1), and
   # lld checks that every name in the version script exists.
   -use-ld=lld
+  ${reserve_options}
   "$<$<CONFIG:Release>:SHELL:-Xlinker -s>")
 # The program that reads untrusted files: beside the library in the build, in libexec when installed.
 add_executable(carousel-reader ${PROJECT_SOURCE_DIR}/Sources/Reader/main.c)
@@ -78,4 +85,13 @@ target_compile_options(carousel-reader PRIVATE -Wall -Wextra -pedantic)
 target_link_libraries(carousel-reader PRIVATE carousel)
 if(CAROUSEL_SANITIZER)
   target_link_options(carousel PRIVATE -sanitize=${CAROUSEL_SANITIZER})
+endif()
+if(CAROUSEL_SANITIZER STREQUAL "address")
+  target_link_options(carousel PRIVATE "SHELL:-Xclang-linker -fsanitize=undefined")
+endif()
+if(CAROUSEL_COVERAGE)
+  foreach(module CPlatform CStatus)
+    target_compile_options(${module} PRIVATE -fprofile-instr-generate -fcoverage-mapping)
+  endforeach()
+  target_link_options(carousel PRIVATE -profile-generate)
 endif()

@@ -104,7 +104,19 @@ extern "C" {
  *            builder or tape is for one thread at a time; different ones are independent.
  *
  * Memory.    The caller owns every array; the library keeps no pointer to one after the call.
- *            If memory cannot be had the status is CAROUSEL_ERROR_OUT_OF_MEMORY.
+ *            If memory cannot be had the status is CAROUSEL_ERROR_OUT_OF_MEMORY, all objects are as they
+ *            were, and the call may be made again. The library's own small objects fall back on 1 MiB
+ *            that it sets aside, so that lack of memory does not end the process; while half of that is
+ *            in use, calls are refused with the same status. Steps of streams, and the `_free` functions,
+ *            need no memory.
+ *
+ * Signals.   The library installs no handlers; its own threads block all signals. System calls that a
+ *            handler interrupts are made again. No function may be called in a handler.
+ *
+ * Fork.      A process may fork at any time, even while other threads are in the library: parent and
+ *            child may both go on using every object that no other thread was using at that moment,
+ *            and the child makes threads of its own. fork waits for a file that is being read or
+ *            written.
  *
  * Since.     Everything is part of version 1.0 unless its description names a later one.
  */

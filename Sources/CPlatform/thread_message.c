@@ -1,6 +1,7 @@
 #include "CPlatform.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,13 @@ void carousel_platform_set_message(const char *text, size_t length) {
     }
     memcpy(message, text, length);
     message[length] = 0;
+}
+
+void carousel_platform_set_out_of_memory_message(const char *function, size_t length) {
+    char text[256];
+    const int written = snprintf(
+        text, sizeof text, "%.*s: memory is too short to begin", (int)length, function);
+    carousel_platform_set_message(text, (size_t)written);
 }
 
 const char *carousel_platform_message(void) {

@@ -14,7 +14,9 @@ public func carousel_network_copy(
 
 @_cdecl("carousel_network_free") @implementation
 public func carousel_network_free(_ network: OpaquePointer?) {
-  _ = entry { () throws(EngineError) in try HandlePool.remove(network, .network, "network") }
+  _ = entry(allocates: false) { () throws(EngineError) in
+    try HandlePool.remove(network, .network, "network")
+  }
 }
 
 @_cdecl("carousel_network_initialize") @implementation

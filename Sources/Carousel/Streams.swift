@@ -52,14 +52,16 @@ public func carousel_stream_copy(
 
 @_cdecl("carousel_stream_free") @implementation
 public func carousel_stream_free(_ stream: OpaquePointer?) {
-  _ = entry { () throws(EngineError) in try HandlePool.remove(stream, .stream, "stream") }
+  _ = entry(allocates: false) { () throws(EngineError) in
+    try HandlePool.remove(stream, .stream, "stream")
+  }
 }
 
 @_cdecl("carousel_stream_get_info") @implementation
 public func carousel_stream_get_info(
   _ stream: OpaquePointer?, _ info: UnsafeMutablePointer<carousel_stream_info>?
 ) -> carousel_status {
-  entry { () throws(EngineError) in
+  entry(allocates: false) { () throws(EngineError) in
     let object = try StreamObject.of(stream)
     var result = carousel_stream_info()
     result.batch = Int64(object.stream.batch)
@@ -76,7 +78,7 @@ public func carousel_stream_get_info(
 public func carousel_stream_step(
   _ stream: OpaquePointer?, _ input: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>?
 ) -> carousel_status {
-  entry { () throws(EngineError) in
+  entry(allocates: false) { () throws(EngineError) in
     let object = try HandlePool.object(stream, .stream, as: StreamObject.self, "stream")
     guard let input else { throw Argument.isNull("input") }
     guard let output else { throw Argument.isNull("output") }
@@ -94,7 +96,7 @@ public func carousel_stream_steps(
   _ stream: OpaquePointer?, _ input: UnsafePointer<Float>?, _ steps: Int64,
   _ output: UnsafeMutablePointer<Float>?
 ) -> carousel_status {
-  entry { () throws(EngineError) in
+  entry(allocates: false) { () throws(EngineError) in
     let object = try StreamObject.of(stream)
     let steps = try Argument.size(steps, "steps", from: 0)
     if steps == 0 { return }
@@ -109,7 +111,7 @@ public func carousel_stream_step_arrays(
   _ stream: OpaquePointer?, _ inputs: UnsafePointer<carousel_array>?, _ inputCount: Int,
   _ outputs: UnsafePointer<carousel_array>?, _ outputCount: Int
 ) -> carousel_status {
-  entry { () throws(EngineError) in
+  entry(allocates: false) { () throws(EngineError) in
     let object = try StreamObject.of(stream)
     let inputShapes = object.inputShapes
     let outputShapes = object.outputShapes
@@ -156,14 +158,14 @@ extension StreamObject {
 
 @_cdecl("carousel_stream_reset") @implementation
 public func carousel_stream_reset(_ stream: OpaquePointer?) -> carousel_status {
-  entry { () throws(EngineError) in try StreamObject.of(stream).stream.reset() }
+  entry(allocates: false) { () throws(EngineError) in try StreamObject.of(stream).stream.reset() }
 }
 
 @_cdecl("carousel_stream_snapshot") @implementation
 public func carousel_stream_snapshot(
   _ stream: OpaquePointer?, _ state: UnsafeMutableRawPointer?, _ size: Int
 ) -> carousel_status {
-  entry { () throws(EngineError) in
+  entry(allocates: false) { () throws(EngineError) in
     let object = try StreamObject.of(stream)
     try object.checkStateSize(size)
     if size > 0 { object.stream.snapshot(into: try Argument.required(state, "state")) }
@@ -174,7 +176,7 @@ public func carousel_stream_snapshot(
 public func carousel_stream_restore(
   _ stream: OpaquePointer?, _ state: UnsafeRawPointer?, _ size: Int
 ) -> carousel_status {
-  entry { () throws(EngineError) in
+  entry(allocates: false) { () throws(EngineError) in
     let object = try StreamObject.of(stream)
     try object.checkStateSize(size)
     if size > 0 { object.stream.restore(from: try Argument.required(state, "state")) }

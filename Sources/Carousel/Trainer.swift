@@ -61,7 +61,9 @@ public func carousel_trainer_create(
 
 @_cdecl("carousel_trainer_free") @implementation
 public func carousel_trainer_free(_ trainer: OpaquePointer?) {
-  _ = entry { () throws(EngineError) in try HandlePool.remove(trainer, .trainer, "trainer") }
+  _ = entry(allocates: false) { () throws(EngineError) in
+    try HandlePool.remove(trainer, .trainer, "trainer")
+  }
 }
 
 @_cdecl("carousel_trainer_step") @implementation

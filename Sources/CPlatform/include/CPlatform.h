@@ -1,4 +1,5 @@
-/* The few things of the platform that Swift cannot do: CPUID, variadic macros, a message for each thread. */
+/* The few things of the platform that Swift cannot do: CPUID, variadic macros, a message for each thread,
+ * locks that survive fork, memory when there is none. */
 #ifndef CAROUSEL_PLATFORM_H
 #define CAROUSEL_PLATFORM_H
 
@@ -31,6 +32,27 @@ static inline void carousel_spin_hint(void) {
  * memory for it the message stays as it was (empty at first). */
 void carousel_platform_set_message(const char *text, size_t length);
 const char *carousel_platform_message(void);
+/* "FUNCTION: memory is too short to begin" */
+void carousel_platform_set_out_of_memory_message(const char *function, size_t length);
+
+/* The locks of the process, which fork leaves in order. A thread that holds one may take later ones
+ * only. */
+enum carousel_lock {
+    CAROUSEL_LOCK_FILES,   /* libhdf5 */
+    CAROUSEL_LOCK_ZIP,     /* the opening of libzip */
+    CAROUSEL_LOCK_CACHES,  /* what networks keep from call to call */
+    CAROUSEL_LOCK_HANDLES,
+    CAROUSEL_LOCK_RESERVE,
+    CAROUSEL_LOCKS
+};
+void carousel_platform_lock(enum carousel_lock lock);
+void carousel_platform_unlock(enum carousel_lock lock);
+
+/* Memory for arrays, to be freed with `free`; NULL if there is none. `alignment` is a power of two. */
+void *carousel_platform_allocate(size_t size, size_t alignment);
+
+/* 0: the system has refused memory, and the reserve for that (reserve.c) is half used up. */
+int carousel_platform_has_reserve(void);
 
 /* The folder of the library (or program) that this code is in, without symbolic links; its length, 0 if
  * it cannot be told or is longer than `capacity`. */

@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import LSTM
 import Synchronization
@@ -50,11 +51,18 @@ enum HandlePool {
     var newestFreed: UInt32 = 0
     var freedCount = 0
   }
-  private static let state = Mutex(State())
+  /// Behind the lock.
+  nonisolated(unsafe) private static var state = State()
+
+  private static func withLock<Result>(_ body: () -> Result) -> Result {
+    carousel_platform_lock(CAROUSEL_LOCK_HANDLES)
+    defer { carousel_platform_unlock(CAROUSEL_LOCK_HANDLES) }
+    return body()
+  }
 
   /// A handle for an object, which it keeps alive.
   static func insert(_ object: AnyObject, _ kind: HandleKind) throws(EngineError) -> OpaquePointer {
-    let slot = state.withLock { state -> UnsafeMutablePointer<Slot>? in
+    let slot = withLock { () -> UnsafeMutablePointer<Slot>? in
       guard let slots = reserved() else { return nil }
       if state.freedCount > quarantine || Int(state.used) == capacity {
         let index = state.oldestFreed
@@ -91,7 +99,7 @@ enum HandlePool {
     _ handle: OpaquePointer?, _ kind: HandleKind, _ name: StaticString
   ) throws(EngineError) {
     guard handle != nil else { return }
-    let address = state.withLock { state -> UInt in
+    let address = withLock { () -> UInt in
       guard let slot = slot(handle), slot.pointee.kind == kind.rawValue,
         let slots = reserved()
       else { return 0 }

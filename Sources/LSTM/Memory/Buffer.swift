@@ -1,3 +1,5 @@
+import CPlatform
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -21,12 +23,17 @@ public enum Memory {
   static func allocate(
     bytes: Int, zeroed: Bool = true
   ) throws(EngineError) -> UnsafeMutableRawPointer {
-    var memory: UnsafeMutableRawPointer?
-    guard bytes >= 0, posix_memalign(&memory, alignment, max(bytes, 1)) == 0, let memory else {
+    guard bytes >= 0, let memory = carousel_platform_allocate(max(bytes, 1), alignment) else {
       throw EngineError(.outOfMemory, "no memory for a buffer of \(bytes) bytes")
     }
     if zeroed { memset(memory, 0, max(bytes, 1)) }
     return memory
+  }
+
+  /// Throws if the system would not give so much memory at this moment: asked before a text of a caller or of
+  /// a file becomes Swift strings and lists, whose own allocations cannot fail.
+  public static func require(bytes: Int) throws(EngineError) {
+    free(try allocate(bytes: bytes, zeroed: false))
   }
 
   /// The product of sizes, or an error if it does not fit.

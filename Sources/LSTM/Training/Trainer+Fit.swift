@@ -28,6 +28,10 @@ extension Trainer {
     }
     let order = try Buffer<Int>(count: data.count)
     for row in 0..<data.count { order.pointer[row] = row }
+    // Had beforehand, so that no epoch ends halfway.
+    let room =
+      fit.earlyStopping?.restoresBest == true && bestWeights == nil
+      ? try Buffer<S>(count: network.values.count) : nil
     let heldRows = UnsafeBufferPointer(rebasing: order.elements[rows...])
 
     let firstEpoch = progress.epoch
@@ -42,7 +46,7 @@ extension Trainer {
       } else if held > 0 {
         result = try evaluate(data, rows: heldRows, batchSize: fit.batchSize)
       }
-      let event = try endEpoch(rows: rows, batchSize: fit.batchSize, result, fit)
+      let event = endEpoch(rows: rows, batchSize: fit.batchSize, result, fit, room)
       if let report, !report(event) { return false }
     }
     if progress.epoch > firstEpoch, fit.earlyStopping?.restoresBest == true { restoreBest() }
@@ -97,8 +101,8 @@ extension Trainer {
 
   /// Writes the history, looks whether training still gets on, and begins the next epoch.
   private func endEpoch(
-    rows: Int, batchSize: Int, _ validation: Evaluation?, _ fit: FitOptions
-  ) throws(EngineError) -> FitEvent {
+    rows: Int, batchSize: Int, _ validation: Evaluation?, _ fit: FitOptions, _ room: Buffer<S>?
+  ) -> FitEvent {
     var event = event(rows: rows, batchSize: batchSize)
     event.isEndOfEpoch = true
     event.validation = validation
@@ -115,7 +119,7 @@ extension Trainer {
     history.append("learning_rate", event.learningRate)
     let monitored = validation?.loss ?? event.loss
     adaptLearningRate(monitored)
-    if let stopping = fit.earlyStopping { try stopEarly(monitored, stopping) }
+    if let stopping = fit.earlyStopping { stopEarly(monitored, stopping, room) }
     progress.epoch += 1
     progress.row = 0
     progress.lossSum = 0
@@ -133,12 +137,12 @@ extension Trainer {
   }
 
   private func stopEarly(
-    _ monitored: Double, _ stopping: FitOptions.EarlyStopping
-  ) throws(EngineError) {
+    _ monitored: Double, _ stopping: FitOptions.EarlyStopping, _ room: Buffer<S>?
+  ) {
     if progress.stopping.improves(monitored, by: stopping.minimumDelta) {
       progress.bestEpoch = progress.epoch
       guard stopping.restoresBest else { return }
-      if bestWeights == nil { bestWeights = try Buffer(count: network.values.count) }
+      if bestWeights == nil { bestWeights = room }
       bestWeights?.pointer.update(from: network.values.pointer, count: network.values.count)
       return
     }

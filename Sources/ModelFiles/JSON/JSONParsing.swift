@@ -13,17 +13,21 @@ extension JSONValue {
     guard mayHold(atMost: limits.jsonValues, text) else {
       throw EngineError(.limit, "JSON text with more than \(limits.jsonValues) values")
     }
+    // Copies, and values that take more than their text.
+    if text.utf8.count > 4096 { try Memory.require(bytes: 32 * text.utf8.count) }
     let quoted = quotingSpecialNumbers(text)
     var error = json_error_t()
     var root = load(quoted, flags: Int(JSON_DECODE_ANY), &error)
-    if root == nil {
+    if root == nil, errorText(&error).hasPrefix("too big") {
       // Integers beyond 64 bits (seeds): as floating-point numbers.
       root = load(quoted, flags: Int(JSON_DECODE_ANY) | Int(JSON_DECODE_INT_AS_REAL), &error)
     }
     guard let root else {
+      let reason = errorText(&error)
+      // jansson says nothing when it has no memory.
+      guard !reason.isEmpty else { throw EngineError(.outOfMemory, "JSON: no memory to read it") }
       throw EngineError(
-        .format,
-        "JSON: \(errorText(&error)), line \(error.line) column \(error.column)")
+        .format, "JSON: \(reason), line \(error.line) column \(error.column)")
     }
     defer { json_decref(root) }
     self = try convert(root, depth: limits.depth)

@@ -1,25 +1,17 @@
-import Glibc
+import CPlatform
 
-/// A plain mutual-exclusion lock.
-final class Lock: @unchecked Sendable {
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+/// One of the process's locks, which `fork` leaves in order.
+struct Lock {
+  private let lock: carousel_lock
 
-  init() {
-    mutex = .allocate(capacity: 1)
-    mutex.initialize(to: pthread_mutex_t())
-    pthread_mutex_init(mutex, nil)
-  }
-
-  deinit {
-    pthread_mutex_destroy(mutex)
-    mutex.deallocate()
-  }
+  static let files = Lock(lock: CAROUSEL_LOCK_FILES)
+  static let zip = Lock(lock: CAROUSEL_LOCK_ZIP)
 
   func withLock<Result, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
+    carousel_platform_lock(lock)
+    defer { carousel_platform_unlock(lock) }
     return try body()
   }
 }

@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import LSTM
 
@@ -16,8 +17,7 @@ public final class WeightArray: @unchecked Sendable {
     guard let count = WeightArray.count(of: shape), count <= Int.max / 16 else {
       throw EngineError(.limit, "an array of shape \(describe(shape)) has too many elements")
     }
-    var memory: UnsafeMutableRawPointer?
-    guard posix_memalign(&memory, 64, max(count, 1) * 8) == 0, let memory else {
+    guard let memory = carousel_platform_allocate(max(count, 1) * 8, Memory.alignment) else {
       throw EngineError(
         .outOfMemory, "no memory for an array of shape \(describe(shape)), \(count) elements")
     }

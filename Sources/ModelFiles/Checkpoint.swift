@@ -15,7 +15,7 @@ public enum Checkpoint {
     let contents = try ModelContents(copying: trainer.network, format: .carousel)
     let state = try trainer.state()
     do throws(EngineError) {
-      try HDF5FileWriter.write(to: path, isSealed: true) { (root) throws(EngineError) in
+      try HDF5FileWriter.write(to: path) { (root) throws(EngineError) in
         try CarouselFormat.write(contents, to: root, compression: 0)
         try kerasWriter(contents)?.writeWholeModel(root)
         try write(state, to: try root.group(group))

@@ -27,7 +27,7 @@ extension ModelFile {
     do throws(EngineError) {
       describe(try read(source, options), in: &result)
     } catch {
-      guard file.container == .hdf5 else { throw error }
+      guard file.container == .hdf5, error.code != .outOfMemory else { throw error }
       // Weights alone, or a model that is refused: the arrays can be listed all the same.
       try HDF5Library.session { (library) throws(EngineError) in
         let hdf5 = try source.hdf5(size: file.size, limits: options.limits, library: library)

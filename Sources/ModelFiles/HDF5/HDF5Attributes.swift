@@ -112,6 +112,8 @@ struct HDF5Attributes {
     guard size.multipliedClamping(by: count) <= min(file.limits.textBytes, file.size) else {
       throw EngineError(.limit, "\(what) declares \(count) elements of \(size) bytes")
     }
+    // Each element becomes a string or number of its own.
+    if size * count > 4096 { try Memory.require(bytes: 4 * size * count + 32 * count) }
     return Attribute(
       name: name, handle: handle, type: type, space: space, count: count, elementSize: size,
       typeClass: functions.typeClass(type.id))
@@ -187,6 +189,7 @@ struct HDF5Attributes {
           "attribute '\(attribute.name)' of '\(path)' is longer than "
             + "\(file.limits.textBytes) bytes")
       }
+      if length > 4096 { try Memory.require(bytes: 2 * length) }
       let bytes = UnsafeRawBufferPointer(start: pointer, count: length)
       texts.append(try decode(bytes, of: attribute))
     }

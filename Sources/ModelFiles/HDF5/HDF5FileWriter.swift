@@ -1,61 +1,75 @@
 import CHDF5
 import LSTM
 
-/// A new HDF5 file.
+/// A new HDF5 file, made in memory.
+///
+/// libhdf5 does not write to the disk itself: where a write fails it may say so only in closing, or not at
+/// all, and releases to 1.10 crash when the process ends if a file could not be closed.
 final class HDF5FileWriter {
-  let library: HDF5Library
+  private let library: HDF5Library
   private let handle: HDF5Handle
 
-  /// Creates the file, or empties it.
-  init(path: String, library: HDF5Library) throws(EngineError) {
+  private init(library: HDF5Library) throws(EngineError) {
     self.library = library
     let functions = library.functions
     let properties = try HDF5File.accessProperties(library)
-    _ = functions.setFileLocking?(properties.id, false, true)
+    guard functions.setCoreDriver(properties.id, 1 << 20, false) >= 0 else {
+      throw library.failure("no HDF5 data can be made in memory", code: .library)
+    }
     // 2: H5F_ACC_TRUNC
-    let id = functions.createFile(path, 2, 0, properties.id)
-    guard id >= 0 else { throw library.failure("the HDF5 file cannot be created", code: .io) }
+    let id = functions.createFile("carousel-image", 2, 0, properties.id)
+    guard id >= 0 else { throw library.failure("the HDF5 data cannot be made", code: .io) }
     handle = HDF5Handle(id: id, close: functions.closeFile)
   }
 
-  /// Writes everything out. Errors that libhdf5 would swallow in closing (a full disk) show here.
-  func flush() throws(EngineError) {
-    // 1: H5F_SCOPE_GLOBAL
-    guard library.functions.flushFile(handle.id, 1) >= 0 else {
-      throw library.failure("the HDF5 file cannot be written", code: .io)
-    }
-  }
-
-  func root() throws(EngineError) -> HDF5GroupWriter {
+  private func root() throws(EngineError) -> HDF5GroupWriter {
     let functions = library.functions
     let id = functions.openGroup(handle.id, "/", 0)
     let group = try library.own(id, closedBy: functions.closeGroup, orFailWith: "no root group")
     return HDF5GroupWriter(library: library, handle: group, path: "")
   }
 
-  /// Writes a file in one step (``AtomicFile``), filled by `body`.
-  ///
-  /// - Parameter isSealed: puts a ``FileSeal`` behind it.
-  static func write(
-    to path: String, isSealed: Bool = true, _ body: (HDF5GroupWriter) throws(EngineError) -> Void
-  ) throws(EngineError) {
+  /// The bytes of the file.
+  private func image() throws(EngineError) -> Buffer<UInt8> {
+    let functions = library.functions
+    // 1: H5F_SCOPE_GLOBAL
+    let size =
+      functions.flushFile(handle.id, 1) >= 0 ? functions.getFileImage(handle.id, nil, 0) : -1
+    guard size >= 0 else { throw library.failure("the HDF5 data cannot be made", code: .io) }
+    let bytes = try Buffer<UInt8>(count: size)
+    guard functions.getFileImage(handle.id, bytes.pointer, size) == size else {
+      throw library.failure("the HDF5 data cannot be made", code: .io)
+    }
+    return bytes
+  }
+
+  /// The bytes of a file that `body` fills.
+  static func image(
+    _ body: (HDF5GroupWriter) throws(EngineError) -> Void
+  ) throws(EngineError) -> Buffer<UInt8> {
     try HDF5Library.session { (library) throws(EngineError) in
-      try AtomicFile.replace(path) { (temporary) throws(EngineError) in
-        try fill(temporary, library, body)
-        if isSealed { try FileSeal.append(to: temporary) }
+      let failures = HDF5Handle.failureCount
+      let file = try HDF5FileWriter(library: library)
+      try body(try file.root())
+      // Closing a dataset writes what was kept back of it.
+      guard HDF5Handle.failureCount == failures else {
+        throw library.failure("the HDF5 data cannot be made", code: .io)
       }
+      return try file.image()
     }
   }
-}
 
-extension HDF5FileWriter {
-  /// The file is closed when this returns.
-  private static func fill(
-    _ path: String, _ library: HDF5Library, _ body: (HDF5GroupWriter) throws(EngineError) -> Void
+  /// Writes a file with a ``FileSeal``, filled by `body`, in one step (``AtomicFile``).
+  static func write(
+    to path: String, _ body: (HDF5GroupWriter) throws(EngineError) -> Void
   ) throws(EngineError) {
-    let file = try HDF5FileWriter(path: path, library: library)
-    try body(try file.root())
-    try file.flush()
+    let image = try image(body)
+    let bytes = UnsafeRawBufferPointer(image.elements)
+    let seal = FileSeal.seal(of: bytes)
+    try AtomicFile.replace(path) { (file) throws(EngineError) in
+      guard file.write(bytes, at: 0), seal.withUnsafeBytes({ file.write($0, at: bytes.count) })
+      else { throw AtomicFile.failure("the file cannot be written") }
+    }
   }
 }
 

@@ -22,6 +22,7 @@ extension HDF5Functions {
     setCloseDegree = try library.function("H5Pset_fclose_degree")
     setCoreDriver = try library.function("H5Pset_fapl_core")
     setFileImage = try library.function("H5Pset_file_image")
+    getFileImage = try library.function("H5Fget_file_image")
     setFileLocking = library.optionalFunction("H5Pset_file_locking")
     setTrackTimes = try library.function("H5Pset_obj_track_times")
     setChunk = try library.function("H5Pset_chunk")

@@ -46,6 +46,7 @@ struct HDF5Functions: @unchecked Sendable {
   let setCloseDegree: @convention(c) (hid_t, Int32) -> herr_t
   let setCoreDriver: @convention(c) (hid_t, Int, Bool) -> herr_t
   let setFileImage: @convention(c) (hid_t, UnsafeMutableRawPointer, Int) -> herr_t
+  let getFileImage: @convention(c) (hid_t, UnsafeMutableRawPointer?, Int) -> Int
   let setFileLocking: (@convention(c) (hid_t, Bool, Bool) -> herr_t)?
   let setTrackTimes: @convention(c) (hid_t, Bool) -> herr_t
   let setChunk: @convention(c) (hid_t, Int32, UnsafePointer<hsize_t>) -> herr_t

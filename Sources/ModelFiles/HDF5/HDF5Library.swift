@@ -13,16 +13,22 @@ final class HDF5Library: @unchecked Sendable {
   let fileAccess, datasetCreation: hid_t
   let nativeDouble, nativeInt64, nativeUInt16, nativeUInt8: hid_t
   let float32, float64, int64, uint16, int8, cString: hid_t
+  /// Among the reasons of errors: no memory.
+  private let noSpace: hid_t
 
-  private static let lock = Lock()
   nonisolated(unsafe) private static var loaded: HDF5Library?
+
+  /// libhdf5 1.10 does not survive a lack of memory: it forgets its default properties, crashes, or
+  /// calls `exit`. It is not entered unless so many bytes can be had.
+  private static let workingMemory = 8 << 20
 
   /// Runs `body` with the library, alone, with libhdf5's printing of errors and its loading of
   /// plug-ins off; both are as before when it returns.
   static func session<Result>(
     _ body: (HDF5Library) throws(EngineError) -> Result
   ) throws(EngineError) -> Result {
-    try lock.withLock { () throws(EngineError) -> Result in
+    try Lock.files.withLock { () throws(EngineError) -> Result in
+      try Memory.require(bytes: workingMemory)
       if loaded == nil { loaded = try HDF5Library() }
       guard let library = loaded else { throw EngineError(.library, "libhdf5 is not open") }
       let functions = library.functions
@@ -72,16 +78,24 @@ final class HDF5Library: @unchecked Sendable {
     uint16 = try library.global("H5T_STD_U16LE_g", as: hid_t.self)
     int8 = try library.global("H5T_STD_I8LE_g", as: hid_t.self)
     cString = try library.global("H5T_C_S1_g", as: hid_t.self)
+    noSpace = try library.global("H5E_NOSPACE_g", as: hid_t.self)
   }
 
-  /// An error of libhdf5, with the innermost entry of its error stack as the reason.
+  /// An error of libhdf5, with the innermost entry of its error stack as the reason; `.outOfMemory`
+  /// if that is what an entry says, or if there was no memory for an entry.
   func failure(_ what: String, code: EngineError.Code = .format) -> EngineError {
-    final class Reason { var text = "" }
-    let reason = Reason()
+    final class Reason {
+      var text = ""
+      var isLackOfMemory = false
+      let noSpace: hid_t
+      init(noSpace: hid_t) { self.noSpace = noSpace }
+    }
+    let reason = Reason(noSpace: noSpace)
     let walker: HDF5Functions.ErrorWalker = { _, entry, context in
       guard let entry, let context, let text = entry.pointee.desc else { return 0 }
       let reason = Unmanaged<Reason>.fromOpaque(context).takeUnretainedValue()
       if reason.text.isEmpty { reason.text = String(cString: text) }
+      if entry.pointee.min_num == reason.noSpace { reason.isLackOfMemory = true }
       return 0
     }
     // 0: H5E_WALK_UPWARD, from the innermost error to the API function.
@@ -94,7 +108,9 @@ final class HDF5Library: @unchecked Sendable {
         "; perhaps a newer HDF5 than the one installed here wrote it: write it anew without "
       reason.text += "libver=\"latest\", or install that HDF5"
     }
-    return EngineError(code, reason.text.isEmpty ? what : "\(what) (HDF5: \(reason.text))")
+    guard !reason.text.isEmpty else { return EngineError(.outOfMemory, what) }
+    return EngineError(
+      reason.isLackOfMemory ? .outOfMemory : code, "\(what) (HDF5: \(reason.text))")
   }
 
   /// Takes ownership of an identifier that libhdf5 returned.
@@ -108,7 +124,13 @@ final class HDF5Library: @unchecked Sendable {
 }
 
 /// An identifier of libhdf5 that is closed when the last reference to it goes.
+///
+/// libhdf5 writes in closing, too: a dataset's last values, a file's header. A failure to close is noted,
+/// for whoever writes a file to ask in the end.
 final class HDF5Handle {
+  /// Failures since the process began; changes within a session only.
+  private(set) nonisolated(unsafe) static var failureCount = 0
+
   let id: hid_t
   private let close: HDF5Functions.Close
 
@@ -117,5 +139,5 @@ final class HDF5Handle {
     self.close = close
   }
 
-  deinit { _ = close(id) }
+  deinit { if close(id) < 0 { HDF5Handle.failureCount += 1 } }
 }

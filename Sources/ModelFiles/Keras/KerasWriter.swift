@@ -135,27 +135,20 @@ struct KerasWriter {
 
   /// A `.keras` archive: members are stored, not deflated, as Keras does.
   func writeArchive(to path: String) throws(EngineError) {
-    try AtomicFile.replace(path) { (temporary) throws(EngineError) in
-      let weights = temporary + ".weights"
-      try HDF5FileWriter.write(to: weights, isSealed: false) { (root) throws(EngineError) in
-        try writeStore(root)
-      }
-      defer { AtomicFile.remove(weights) }
-      let bytes = try AtomicFile.contents(of: weights)
-      let metadata: JSONValue = [
-        "keras_version": .string(needsKeras2 ? "2.15.0" : "3.0.0"),
-        "date_saved": "2024-01-01@00:00:00",
-      ]
-      var metadataText = metadata.text()
-      var configText = json.text()
-      try metadataText.withUTF8Bytes { (metadata) throws(EngineError) in
-        try configText.withUTF8Bytes { (config) throws(EngineError) in
-          try ZipArchive.write(
-            [
-              ("metadata.json", metadata), ("config.json", config),
-              ("model.weights.h5", UnsafeRawBufferPointer(bytes.elements)),
-            ], to: temporary)
-        }
+    let weights = try HDF5FileWriter.image { (root) throws(EngineError) in try writeStore(root) }
+    let metadata: JSONValue = [
+      "keras_version": .string(needsKeras2 ? "2.15.0" : "3.0.0"),
+      "date_saved": "2024-01-01@00:00:00",
+    ]
+    var metadataText = metadata.text()
+    var configText = json.text()
+    try metadataText.withUTF8Bytes { (metadata) throws(EngineError) in
+      try configText.withUTF8Bytes { (config) throws(EngineError) in
+        try ZipArchive.write(
+          [
+            ("metadata.json", metadata), ("config.json", config),
+            ("model.weights.h5", UnsafeRawBufferPointer(weights.elements)),
+          ], to: path)
       }
     }
   }

@@ -6,9 +6,9 @@ import LSTM
 ///
 /// A symbolic link is followed: what it points to is replaced. The old file's permissions are kept.
 enum AtomicFile {
-  /// - Parameter write: fills the (empty) file of the given path.
+  /// - Parameter write: fills the new file, which is empty.
   static func replace(
-    _ path: String, write: (_ temporaryPath: String) throws(EngineError) -> Void
+    _ path: String, write: (_ file: borrowing OpenFile) throws(EngineError) -> Void
   ) throws(EngineError) {
     guard !path.isEmpty, !path.utf8.contains(0) else {
       throw EngineError(.invalidArgument, "the path is empty, or contains a NUL character")
@@ -22,10 +22,17 @@ enum AtomicFile {
     }
     if exists, access(target, W_OK) != 0 { throw failure("'\(path)' is not writable") }
 
-    let temporary = try createTemporary(beside: target, in: folder, for: path)
+    // 64 random bits; O_EXCL refuses even what is there by chance.
+    let temporary = "\(folder)/.carousel-\(String(UInt64.random(in: 0 ... .max), radix: 36)).tmp"
+    guard let file = OpenFile(temporary, O_CREAT | O_EXCL | O_RDWR) else {
+      throw failure("no file can be created in '\(folder)' to save '\(path)'")
+    }
     do throws(EngineError) {
-      try write(temporary)
-      try finish(temporary, mode: exists ? old.st_mode & 0o7777 : nil)
+      try write(file)
+      if exists, fchmod(file.descriptor, old.st_mode & 0o7777) != 0 {
+        throw failure("the old file's permissions cannot be given to the new one")
+      }
+      guard file.sync() else { throw failure("the file cannot be written to disk") }
       guard rename(temporary, target) == 0 else { throw failure("'\(path)' cannot be replaced") }
     } catch {
       unlink(temporary)
@@ -45,57 +52,12 @@ enum AtomicFile {
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
-  private static func createTemporary(
-    beside target: String, in folder: String, for path: String
-  ) throws(EngineError) -> String {
-    for _ in 0..<16 {
-      let name = "\(folder)/.carousel-\(String(UInt64.random(in: 0 ... .max), radix: 36)).tmp"
-      let descriptor = open(name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o666)
-      if descriptor >= 0 {
-        close(descriptor)
-        return name
-      }
-      if errno != EEXIST { break }
-    }
-    throw failure("no file can be created in '\(folder)' to save '\(path)'")
-  }
-
-  private static func finish(_ path: String, mode: mode_t?) throws(EngineError) {
-    let descriptor = open(path, O_RDWR | O_CLOEXEC)
-    guard descriptor >= 0 else { throw failure("the temporary file cannot be opened again") }
-    defer { close(descriptor) }
-    if let mode, fchmod(descriptor, mode) != 0 {
-      throw failure("the old file's permissions cannot be given to the new one")
-    }
-    guard fsync(descriptor) == 0 else { throw failure("the file cannot be written to disk") }
-  }
-
   private static func sync(folder: String) throws(EngineError) {
-    let descriptor = open(folder, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return }
-    defer { close(descriptor) }
+    guard let file = OpenFile(folder, O_RDONLY) else { return }
     // Some file systems cannot sync a directory; the file itself is safe by now.
-    guard fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS else {
+    guard file.sync() || errno == EINVAL || errno == EROFS else {
       throw failure("the directory '\(folder)' cannot be written to disk")
     }
-  }
-
-  static func remove(_ path: String) { unlink(path) }
-
-  /// All bytes of a file that this process wrote.
-  static func contents(of path: String) throws(EngineError) -> Buffer<UInt8> {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw failure("the file cannot be read back") }
-    defer { close(descriptor) }
-    let size = Int(lseek(descriptor, 0, SEEK_END))
-    let buffer = try Buffer<UInt8>(count: max(0, size))
-    var offset = 0
-    while offset < size {
-      let count = pread(descriptor, buffer.pointer + offset, size - offset, off_t(offset))
-      guard count > 0 else { throw failure("the file cannot be read back") }
-      offset += count
-    }
-    return buffer
   }
 
   static func failure(_ what: String) -> EngineError {

@@ -9,51 +9,46 @@ enum FileSeal {
   private static let mark: [UInt8] = Array("CarouselSeal".utf8)
   private static let length = mark.count + 4
 
-  /// Appends the seal to a finished file.
-  static func append(to path: String) throws(EngineError) {
-    let descriptor = open(path, O_RDWR | O_CLOEXEC)
-    guard descriptor >= 0 else { throw AtomicFile.failure("the file cannot be sealed") }
-    defer { close(descriptor) }
-    let size = Int(lseek(descriptor, 0, SEEK_END))
-    guard size >= 0, let checksum = checksum(of: descriptor, count: size) else {
-      throw AtomicFile.failure("the file cannot be read back")
-    }
-    var seal = mark
-    withUnsafeBytes(of: checksum.littleEndian) { seal += $0 }
-    guard pwrite(descriptor, seal, length, off_t(size)) == length else {
-      throw AtomicFile.failure("the file cannot be written")
-    }
+  /// The seal of a file of these bytes.
+  static func seal(of bytes: UnsafeRawBufferPointer) -> [UInt8] {
+    var checksum = CRC32()
+    checksum.add(bytes)
+    return mark + withUnsafeBytes(of: checksum.value.littleEndian) { Array($0) }
   }
 
-  /// Checks the seal, if there is one.
+  /// Checks the seal, if there is one. A mark with one wrong byte is a damaged one, and a part of a
+  /// seal at the end is what is left of one; three bytes could be anybody's.
   ///
   /// - Throws: `.format` if the file was damaged since it was written.
-  static func check(_ descriptor: Int32, size: Int) throws(EngineError) {
+  static func check(_ file: borrowing OpenFile, size: Int) throws(EngineError) {
+    guard size > length else { return }
     var seal = [UInt8](repeating: 0, count: length)
-    guard size > length, pread(descriptor, &seal, length, off_t(size - length)) == length,
-      seal.starts(with: mark)
-    else { return }
-    let expected = seal.suffix(4).reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-    guard let found = checksum(of: descriptor, count: size - length) else {
-      throw AtomicFile.failure("the file cannot be read")
+    _ = try file.read(into: &seal, count: length, at: size - length)
+    let isCut = (4..<length).contains { count in
+      seal.suffix(count).starts(with: mark.prefix(count))
     }
-    guard found == expected else {
-      throw EngineError(
-        .format, "the file is damaged: its seal does not match its content")
+    let matching = zip(seal, mark).count { $0 == $1 }
+    guard isCut || matching >= mark.count - 1 else { return }
+    let expected = seal.suffix(4).reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+    let found = try checksum(of: file, count: size - length)
+    guard !isCut, matching == mark.count, found == expected else {
+      throw EngineError(.format, "the file is damaged: its seal does not match its content")
     }
   }
 
-  private static func checksum(of descriptor: Int32, count: Int) -> UInt32? {
-    var memory: UnsafeMutableRawPointer?
-    let blockSize = 1 << 18
-    guard posix_memalign(&memory, 64, blockSize) == 0, let memory else { return nil }
-    defer { free(memory) }
+  private static func checksum(
+    of file: borrowing OpenFile, count: Int
+  ) throws(EngineError) -> UInt32 {
+    let block = try Buffer<UInt8>(count: 1 << 18)
     var checksum = CRC32()
     var offset = 0
     while offset < count {
-      let read = pread(descriptor, memory, min(blockSize, count - offset), off_t(offset))
-      guard read > 0 else { return nil }
-      checksum.add(UnsafeRawBufferPointer(start: memory, count: read))
+      let read = try file.read(
+        into: block.pointer, count: min(block.count, count - offset), at: offset)
+      guard read > 0 else {
+        throw EngineError(.io, "the file has become shorter while it was read")
+      }
+      checksum.add(UnsafeRawBufferPointer(start: block.pointer, count: read))
       offset += read
     }
     return checksum.value

@@ -15,6 +15,9 @@ final class ZipArchive {
     self.limits = limits
     var code: Int32 = 0
     guard let archive = library.open(path, ZIP_RDONLY, &code) else {
+      guard code != ZIP_ER_MEMORY else {
+        throw EngineError(.outOfMemory, "no memory for a zip archive")
+      }
       throw EngineError(.format, "the zip archive is damaged (libzip error \(code))")
     }
     self.archive = archive
@@ -90,42 +93,84 @@ final class ZipArchive {
   /// A member that is text in UTF-8.
   func text(_ name: String) throws(EngineError) -> String? {
     guard let bytes = try member(name, limit: limits.textBytes) else { return nil }
+    try Memory.require(bytes: 2 * bytes.count)
     guard let text = String(validating: bytes.elements, as: UTF8.self) else {
       throw EngineError(.format, "'\(name)' is not valid UTF-8")
     }
     return text
   }
 
-  /// Writes an archive of members that are stored as they are.
+  /// Writes an archive of members that are stored as they are, in one step (``AtomicFile``).
   static func write(
     _ members: [(name: String, bytes: UnsafeRawBufferPointer)], to path: String
   ) throws(EngineError) {
+    let image = try image(of: members)
+    try AtomicFile.replace(path) { (file) throws(EngineError) in
+      guard file.write(UnsafeRawBufferPointer(image.elements), at: 0) else {
+        throw AtomicFile.failure("the file cannot be written")
+      }
+    }
+  }
+
+  /// The archive is made in memory: what fails on the disk then fails in our hands.
+  private static func image(
+    of members: [(name: String, bytes: UnsafeRawBufferPointer)]
+  ) throws(EngineError) -> Buffer<UInt8> {
     let library = try ZipLibrary.shared()
-    var code: Int32 = 0
-    guard let archive = library.open(path, ZIP_CREATE | ZIP_TRUNCATE, &code) else {
-      throw EngineError(.io, "the zip archive cannot be created (libzip error \(code))")
+    guard let target = library.createBuffer(nil, 0, 0, nil) else {
+      throw EngineError(.outOfMemory, "no memory for a zip archive")
     }
-    for member in members {
-      let source = library.makeSource(
-        archive, member.bytes.baseAddress, UInt64(member.bytes.count), 0)
-      guard let source else {
-        library.discard(archive)
-        throw EngineError(.outOfMemory, "no memory for a zip archive")
-      }
-      let index = library.add(archive, member.name, source, 0)
-      guard index >= 0, library.setCompression(archive, UInt64(index), ZIP_CM_STORE, 0) == 0 else {
-        let error = library.failure("'\(member.name)' cannot be stored", archive, code: .io)
-        if index < 0 { library.freeSource(source) }
-        library.discard(archive)
-        throw error
-      }
-      // Equal networks give equal files: 1980-01-01, the earliest date that zip knows.
-      _ = library.setTime?(archive, UInt64(index), 315_619_200, 0)
+    defer { library.freeSource(target) }
+    // The archive gives back one reference when it is closed.
+    library.keepSource(target)
+    guard let archive = library.openSource(target, ZIP_TRUNCATE, nil) else {
+      library.freeSource(target)
+      throw EngineError(.outOfMemory, "no memory for a zip archive")
     }
-    guard library.close(archive) == 0 else {
-      let error = library.failure("the zip archive cannot be written", archive, code: .io)
+    do throws(EngineError) {
+      for member in members { try library.add(member, to: archive) }
+      guard library.close(archive) == 0 else {
+        throw library.failure("the zip archive cannot be made", archive, code: .io)
+      }
+    } catch {
       library.discard(archive)
       throw error
     }
+    return try library.contents(of: target)
+  }
+}
+
+extension ZipLibrary {
+  fileprivate func add(
+    _ member: (name: String, bytes: UnsafeRawBufferPointer), to archive: Archive
+  ) throws(EngineError) {
+    guard
+      let source = makeSource(archive, member.bytes.baseAddress, UInt64(member.bytes.count), 0)
+    else { throw EngineError(.outOfMemory, "no memory for a zip archive") }
+    let index = add(archive, member.name, source, 0)
+    guard index >= 0, setCompression(archive, UInt64(index), ZIP_CM_STORE, 0) == 0 else {
+      let error = failure("'\(member.name)' cannot be stored", archive, code: .io)
+      if index < 0 { freeSource(source) }
+      throw error
+    }
+    // Equal networks give equal files: 1980-01-01, the earliest date that zip knows.
+    _ = setTime?(archive, UInt64(index), 315_619_200, 0)
+  }
+
+  /// The bytes of a source in memory.
+  fileprivate func contents(of source: OpaquePointer) throws(EngineError) -> Buffer<UInt8> {
+    var status = zip_stat_t()
+    guard sourceStatus(source, &status) == 0, openForReading(source) == 0 else {
+      throw EngineError(.io, "the zip archive cannot be made")
+    }
+    defer { _ = closeForReading(source) }
+    let bytes = try Buffer<UInt8>(count: Int(clamping: status.size))
+    var position = 0
+    while position < bytes.count {
+      let count = readSource(source, bytes.pointer + position, UInt64(bytes.count - position))
+      guard count > 0 else { throw EngineError(.io, "the zip archive cannot be made") }
+      position += Int(count)
+    }
+    return bytes
   }
 }

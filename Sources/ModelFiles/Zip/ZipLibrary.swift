@@ -12,6 +12,9 @@ final class ZipLibrary: @unchecked Sendable {
   let close: @convention(c) (Archive) -> Int32
   let discard: @convention(c) (Archive) -> Void
   let message: @convention(c) (Archive) -> UnsafePointer<CChar>?
+  /// Why the last call on an archive failed: one of libzip's numbers.
+  private let lastError: @convention(c) (Archive) -> OpaquePointer
+  private let errorNumber: @convention(c) (OpaquePointer) -> Int32
   let locate: @convention(c) (Archive, UnsafePointer<CChar>, UInt32) -> Int64
   let entryCount: @convention(c) (Archive, UInt32) -> Int64
   let status: @convention(c) (Archive, UInt64, UInt32, UnsafeMutablePointer<zip_stat_t>) -> Int32
@@ -28,13 +31,21 @@ final class ZipLibrary: @unchecked Sendable {
   let freeSource: @convention(c) (OpaquePointer) -> Void
   let add: @convention(c) (Archive, UnsafePointer<CChar>, OpaquePointer, UInt32) -> Int64
   let setCompression: @convention(c) (Archive, UInt64, Int32, UInt32) -> Int32
+  // An archive in memory.
+  let createBuffer:
+    @convention(c) (UnsafeRawPointer?, UInt64, Int32, UnsafeMutableRawPointer?) -> OpaquePointer?
+  let openSource: @convention(c) (OpaquePointer, Int32, UnsafeMutableRawPointer?) -> Archive?
+  let keepSource: @convention(c) (OpaquePointer) -> Void
+  let sourceStatus: @convention(c) (OpaquePointer, UnsafeMutablePointer<zip_stat_t>) -> Int32
+  let openForReading: @convention(c) (OpaquePointer) -> Int32
+  let readSource: @convention(c) (OpaquePointer, UnsafeMutableRawPointer, UInt64) -> Int64
+  let closeForReading: @convention(c) (OpaquePointer) -> Int32
   let setTime: (@convention(c) (Archive, UInt64, Int, UInt32) -> Int32)?
 
-  private static let lock = Lock()
   nonisolated(unsafe) private static var loaded: ZipLibrary?
 
   static func shared() throws(EngineError) -> ZipLibrary {
-    try lock.withLock { () throws(EngineError) -> ZipLibrary in
+    try Lock.zip.withLock { () throws(EngineError) -> ZipLibrary in
       if let loaded { return loaded }
       let library = try ZipLibrary()
       loaded = library
@@ -54,6 +65,8 @@ final class ZipLibrary: @unchecked Sendable {
     close = try library.function("zip_close")
     discard = try library.function("zip_discard")
     message = try library.function("zip_strerror")
+    lastError = try library.function("zip_get_error")
+    errorNumber = try library.function("zip_error_code_zip")
     locate = try library.function("zip_name_locate")
     entryCount = try library.function("zip_get_num_entries")
     status = try library.function("zip_stat_index")
@@ -66,11 +79,19 @@ final class ZipLibrary: @unchecked Sendable {
     freeSource = try library.function("zip_source_free")
     add = try library.function("zip_file_add")
     setCompression = try library.function("zip_set_file_compression")
+    createBuffer = try library.function("zip_source_buffer_create")
+    openSource = try library.function("zip_open_from_source")
+    keepSource = try library.function("zip_source_keep")
+    sourceStatus = try library.function("zip_source_stat")
+    openForReading = try library.function("zip_source_open")
+    readSource = try library.function("zip_source_read")
+    closeForReading = try library.function("zip_source_close")
     setTime = library.optionalFunction("zip_file_set_mtime")
   }
 
   func failure(_ what: String, _ archive: Archive, code: EngineError.Code) -> EngineError {
     let reason = message(archive).map { String(cString: $0) } ?? "unknown error"
-    return EngineError(code, "\(what) (\(reason))")
+    let isLackOfMemory = errorNumber(lastError(archive)) == ZIP_ER_MEMORY
+    return EngineError(isLackOfMemory ? .outOfMemory : code, "\(what) (\(reason))")
   }
 }

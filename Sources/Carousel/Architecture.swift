@@ -11,9 +11,13 @@ public func carousel_network_from_json(
     let text = try Argument.text(json, "json", limit: Argument.longestJSON)
     let type = try DataType.given(dtype)
     let result = try Argument.required(network, "network")
-    let network = try AnyNetwork(ModelFile.description(fromJSON: text), dataType: type)
-    try network.initialize(seed: seed)
-    try NetworkObject.store(network, in: result)
+    do throws(EngineError) {
+      let network = try AnyNetwork(ModelFile.description(fromJSON: text), dataType: type)
+      try network.initialize(seed: seed)
+      try NetworkObject.store(network, in: result)
+    } catch {
+      throw error.within("json")
+    }
   }
 }
 

@@ -108,7 +108,7 @@ struct RunCall {
     times: [Int], isWritten: Bool
   ) throws(EngineError) -> [TensorView] {
     let shapes = object.outputShapes
-    try Argument.count(count, "\(name) count", expected: shapes.count, of: "outputs")
+    try Argument.count(count, Argument.countName(of: name), expected: shapes.count, of: "outputs")
     let arrays = try Argument.required(arrays, name)
     var views: [TensorView] = []
     for (index, shape) in shapes.enumerated() {
@@ -131,7 +131,7 @@ struct RunCall {
   ) throws(EngineError) -> [TensorView] {
     if arrays == nil, count == 0 { return [] }
     try Argument.count(
-      count, "\(name) count", expected: object.states.count, of: "states")
+      count, Argument.countName(of: name), expected: object.states.count, of: "states")
     guard count > 0 else { return [] }
     let arrays = try Argument.required(arrays, name)
     var views: [TensorView] = []

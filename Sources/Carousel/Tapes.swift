@@ -63,7 +63,8 @@ public func carousel_network_get_tape_size(
 
 @_cdecl("carousel_tape_free") @implementation
 public func carousel_tape_free(_ tape: OpaquePointer?) {
-  _ = entry { () throws(EngineError) in try HandlePool.remove(tape, .tape, "tape") }
+  _ = entry(allocates: false) { () throws(EngineError) in try HandlePool.remove(tape, .tape, "tape")
+  }
 }
 
 @_cdecl("carousel_tape_get_output") @implementation
@@ -198,7 +199,11 @@ public func carousel_tape_get_trace(
       : try array.pointee.view(
         of: .sequence(time: nil, features: 0), timeMajor: object.isTimeMajor, isWritten: true,
         "array")
-    try object.tape.readTrace(layer: layer, field, direction: Int(direction), into: view)
+    do throws(EngineError) {
+      try object.tape.readTrace(layer: layer, field, direction: Int(direction), into: view)
+    } catch {
+      throw error.code == .shape ? error.within("array") : error
+    }
   }
 }
 
@@ -228,6 +233,10 @@ private func copyState(
       index, "index", below: object.network.states.count, of: "states")
     let view = try Argument.required(array, name).pointee.stateView(
       isWritten: true, "\(name)")
-    try read(object.tape, index, view)
+    do throws(EngineError) {
+      try read(object.tape, index, view)
+    } catch {
+      throw error.code == .shape ? error.within("\(name)") : error
+    }
   }
 }

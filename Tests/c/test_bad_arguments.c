@@ -1,5 +1,5 @@
 /* Every function of the header with every kind of bad value in every place: each must give an error
- * whose message begins with the function's name; none may crash. A function of the header that is
+ * whose message begins with the function's name and names the argument; none may crash. A function of the header that is
  * not in the table fails the test.
  *
  * The table calls all functions through one type. That is outside the C standard, but all
@@ -22,7 +22,55 @@ typedef struct argument {
     /* Values with which the call may do what it likes, but not crash. */
     const intptr_t *odd;
     size_t odd_count;
+    /* A message may quote the path instead of naming the argument. */
+    int is_path;
 } argument;
+
+/* The header without comments and macros. */
+static char header[1 << 18];
+static size_t header_length;
+
+static void read_header(const char *path) {
+    FILE *file = fopen(path, "r");
+    size_t i;
+    if (!file) {
+        CHECK(!"the header can be read");
+        return;
+    }
+    header_length = fread(header, 1, sizeof header - 1, file);
+    fclose(file);
+    CHECK(header_length > 1000 && header_length < sizeof header - 1);
+    for (i = 0; i + 1 < header_length; i++) {
+        if (header[i] == '/' && header[i + 1] == '*') {
+            for (; i + 1 < header_length && !(header[i] == '*' && header[i + 1] == '/'); i++)
+                header[i] = ' ';
+            header[i] = header[i + 1] = ' ';
+        }
+        if (header[i] == '#' && (i == 0 || header[i - 1] == '\n'))
+            for (; i < header_length && !(header[i] == '\n' && header[i - 1] != '\\'); i++)
+                header[i] = ' ';
+    }
+}
+
+static int is_in_name(char c) { return isalnum((unsigned char)c) || c == '_'; }
+
+static int begins_name(size_t at, const char *name) {
+    return strncmp(&header[at], name, strlen(name)) == 0 && at > 0 && !is_in_name(header[at - 1]);
+}
+
+/* What the header calls parameter number `place` of a function. */
+static const char *parameter_name(const char *function, size_t place) {
+    static char name[64];
+    const size_t length = strlen(function);
+    size_t i, end;
+    for (i = 1; i < header_length; i++)
+        if (begins_name(i, function) && header[i + length] == '(') break;
+    for (i += length; place > 0 && i < header_length; i++) place -= header[i] == ',';
+    for (end = i + 1; end < header_length && header[end] != ',' && header[end] != ')';) end++;
+    for (i = end; is_in_name(header[i - 1]);) i--;
+    snprintf(name, sizeof name, "%.*s", (int)(end - i), &header[i]);
+    return name;
+}
 
 static const char *tested[512];
 static size_t tested_count;
@@ -69,6 +117,9 @@ static void row(const char *name, any_function function, const argument *argumen
             if (status == CAROUSEL_OK) describe(name, i, values[i], "accepted");
             else if (strncmp(message, name, strlen(name)) || message[strlen(name)] != ':')
                 describe(name, i, values[i], "the message does not name the function");
+            else if (!strstr(message + strlen(name), parameter_name(name, i)) &&
+                     !(arguments[i].is_path && strstr(message, (const char *)values[i])))
+                describe(name, i, values[i], "the message does not name the argument");
         }
         for (j = 0; j < arguments[i].odd_count; j++) {
             values[i] = arguments[i].odd[j];
@@ -100,6 +151,12 @@ static argument with(intptr_t good, const intptr_t *bad, size_t count) {
 
 static const intptr_t null_only[] = {0};
 static argument pointer(const void *good) { return with(P(good), null_only, 1); }
+
+static argument path_of(const char *good, const intptr_t *bad, size_t count) {
+    argument result = with(P(good), bad, count);
+    result.is_path = 1;
+    return result;
+}
 
 static const intptr_t bad_sizes[] = {-1, INT64_MIN, INT64_MAX, (intptr_t)1 << 40};
 static const intptr_t bad_batches[] = {0, -1, INT64_MIN, INT64_MAX, (intptr_t)1 << 40};
@@ -310,7 +367,7 @@ static void check_files(const char *folder) {
     snprintf(none, sizeof none, "%s/no/such/file.h5", folder);
     bad_paths[0] = 0, bad_paths[1] = P(""), bad_paths[2] = P(none), bad_paths[3] = P(long_text);
     bad_paths[4] = P(folder);
-    good_path = target = with(P(path), bad_paths, 5);
+    good_path = target = path_of(path, bad_paths, 5);
     ROW(carousel_network_save, a_network, target, OPTIONAL_WITH_POINTERS(save));
     free_made = free_network;
     ROW(carousel_network_load, good_path, OPTIONAL_WITH_POINTERS(load), pointer(&made));
@@ -427,7 +484,7 @@ static void check_run_options(void) {
     for (i = 0; i < 4; i++) states[i] = h;
     run.initial_states = states;
     run.initial_state_count = SIZE_MAX;
-    REFUSED("initial_states count");
+    REFUSED("initial_state_count");
     run.initial_state_count = 4;
     REFUSED("initial_states[2] has 5 features, expected 4");
     run.initial_states = NULL;
@@ -436,7 +493,7 @@ static void check_run_options(void) {
     CAROUSEL_INIT(run);
     run.final_states = states;
     run.final_state_count = 3;
-    REFUSED("final_states count is 3");
+    REFUSED("final_state_count is 3");
     CAROUSEL_INIT(run);
     run.padding = (carousel_padding)17;
     FAILS(carousel_network_run(network, &x, 1, &y, 1, &run), CAROUSEL_ERROR_INVALID_ARGUMENT,
@@ -651,7 +708,7 @@ static void check_trainer(const char *folder) {
     SUCCEEDS(carousel_trainer_create(copy, NULL, &freed));
     carousel_trainer_free(freed);
     a_trainer = handle(4, trainer, network, freed);
-    target = with(P(path), bad_paths, 3);
+    target = path_of(path, bad_paths, 3);
     good_data = structure(&data, sizeof data, 0, 1);
     free_made = free_trainer;
     ROW(carousel_trainer_create, a_network, OPTIONAL_WITH_POINTERS(options), pointer(&made));
@@ -684,35 +741,14 @@ static void check_trainer(const char *folder) {
     remove(path);
 }
 
-/* Every "carousel_x(" of the header outside comments and macros must be in the table. */
-static void check_completeness(const char *path) {
-    static char header[1 << 18];
-    FILE *file = fopen(path, "r");
-    size_t length, i, j, found = 0;
-    if (!file) {
-        CHECK(!"the header can be read");
-        return;
-    }
-    length = fread(header, 1, sizeof header - 1, file);
-    fclose(file);
-    CHECK(length > 1000 && length < sizeof header - 1);
-    for (i = 0; i + 1 < length; i++) {
-        if (header[i] == '/' && header[i + 1] == '*') {
-            for (; i + 1 < length && !(header[i] == '*' && header[i + 1] == '/'); i++) header[i] = ' ';
-            header[i] = header[i + 1] = ' ';
-        }
-        if (header[i] == '#' && (i == 0 || header[i - 1] == '\n'))
-            for (; i < length && !(header[i] == '\n' && header[i - 1] != '\\'); i++) header[i] = ' ';
-    }
-    for (i = 1; i < length; i++) {
+/* Every "carousel_x(" of the header must be in the table. */
+static void check_completeness(void) {
+    size_t i, j, found = 0;
+    for (i = 1; i < header_length; i++) {
         char name[128];
         size_t n = 0;
-        if (strncmp(&header[i], "carousel_", 9) || isalnum((unsigned char)header[i - 1]) ||
-            header[i - 1] == '_')
-            continue;
-        while (n < sizeof name - 1 &&
-               (isalnum((unsigned char)header[i + n]) || header[i + n] == '_'))
-            name[n] = header[i + n], n++;
+        if (!begins_name(i, "carousel_")) continue;
+        while (n < sizeof name - 1 && is_in_name(header[i + n])) name[n] = header[i + n], n++;
         name[n] = 0;
         /* Names of functions, not of pointers to functions. */
         if (header[i + n] != '(') continue;
@@ -732,6 +768,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: test_bad_arguments HEADER FOLDER\n");
         return 2;
     }
+    read_header(argv[1]);
     memset(long_text, 'x', sizeof long_text - 1);
     make_handles();
     check_library();
@@ -742,7 +779,7 @@ int main(int argc, char **argv) {
     check_builder();
     check_files(argv[2]);
     check_trainer(argv[2]);
-    check_completeness(argv[1]);
+    check_completeness();
     carousel_tape_free(tape);
     carousel_builder_free(builder);
     carousel_stream_free(stream);

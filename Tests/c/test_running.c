@@ -262,7 +262,7 @@ static void test_states(carousel_network *network, float whole[BATCH][TIME][OUT]
         for (t = 0; t < TIME; t++) CHECK(memcmp(part[b][t], whole[b][t], sizeof part[b][t]) == 0);
     options.initial_state_count = 3;
     FAILS(carousel_network_run(network, &in, 1, &out, 1, &options), CAROUSEL_ERROR_SHAPE,
-          "initial_states count is 3, expected 4");
+          "initial_state_count is 3, expected 4");
 }
 
 static void test_empty(carousel_network *network) {

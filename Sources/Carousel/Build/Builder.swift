@@ -87,7 +87,9 @@ final class Builder {
 
   func read(_ names: [String]) throws(EngineError) {
     var inputs: [Int] = []
-    for name in names { inputs.append(try index(of: name)) }
+    for (position, name) in names.enumerated() {
+      inputs.append(try index(of: name, "names[\(position)]"))
+    }
     nextInputs = inputs
   }
 
@@ -134,9 +136,12 @@ final class Builder {
     return name
   }
 
-  private func index(of name: String) throws(EngineError) -> Int {
+  private func index(
+    of name: String, _ argument: @autoclosure () -> String = "name"
+  ) throws(EngineError) -> Int {
     guard let index = indices[name] else {
-      throw EngineError(.notFound, "no layer '\(name)' was added")
+      throw EngineError(
+        .notFound, "\(argument()) is '\(name)', but no layer of that name was added")
     }
     return index
   }
@@ -155,7 +160,9 @@ public func carousel_builder_create(
 
 @_cdecl("carousel_builder_free") @implementation
 public func carousel_builder_free(_ builder: OpaquePointer?) {
-  _ = entry { () throws(EngineError) in try HandlePool.remove(builder, .builder, "builder") }
+  _ = entry(allocates: false) { () throws(EngineError) in
+    try HandlePool.remove(builder, .builder, "builder")
+  }
 }
 
 @_cdecl("carousel_builder_read") @implementation

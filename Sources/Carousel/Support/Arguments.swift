@@ -25,6 +25,7 @@ enum Argument {
     guard length <= limit else {
       throw EngineError(.invalidArgument, "\(name) is longer than \(limit) bytes")
     }
+    if length > longestName { try Memory.require(bytes: 2 * length) }
     guard let text = String(validatingCString: pointer) else {
       throw EngineError(.invalidArgument, "\(name) is not valid UTF-8")
     }
@@ -59,6 +60,9 @@ enum Argument {
         "\(name()) is \(UInt(bitPattern: value)), expected \(expected): the network's \(what)")
     }
   }
+
+  /// What the header calls the number of an array's elements: `outputs` has its `output_count`.
+  static func countName(of name: StaticString) -> String { "\("\(name)".dropLast())_count" }
 
   /// An index below `count`.
   static func index(

@@ -15,8 +15,14 @@ set(carousel_swift_flags
   "SHELL:$<$<CONFIG:Release>:-enforce-exclusivity=unchecked>")
 if(CAROUSEL_SANITIZER)
   list(APPEND carousel_swift_flags -sanitize=${CAROUSEL_SANITIZER})
-  add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${CAROUSEL_SANITIZER}>)
-  add_link_options($<$<LINK_LANGUAGE:C,CXX>:-fsanitize=${CAROUSEL_SANITIZER}>)
+  # Swift traps where C would be undefined.
+  set(c_sanitizers $<IF:$<STREQUAL:${CAROUSEL_SANITIZER},address>,address$<COMMA>undefined,thread>)
+  add_compile_options(
+    "$<$<COMPILE_LANGUAGE:C,CXX>:SHELL:-fsanitize=${c_sanitizers} -fno-sanitize-recover=all -g>")
+  add_link_options($<$<LINK_LANGUAGE:C,CXX>:-fsanitize=${c_sanitizers}>)
+endif()
+if(CAROUSEL_COVERAGE)
+  list(APPEND carousel_swift_flags -profile-generate -profile-coverage-mapping)
 endif()
 if(CAROUSEL_FUZZ)
   # The targets bring what these counters and comparisons call; the library leaves it undefined.

@@ -154,8 +154,9 @@ static void memory_is_back(carousel_status status, const char *call) {
     is_armed = 0;
     record->failed_calls++;
     checks_made++;
-    /* libhdf5 and libzip do not always say why they failed. */
-    if ((status != CAROUSEL_ERROR_OUT_OF_MEMORY && !record->hdf5_failed && record->last != ZIP) ||
+    /* libhdf5, libzip and jansson do not always say why they failed. */
+    if ((status != CAROUSEL_ERROR_OUT_OF_MEMORY && !record->hdf5_failed && record->last != ZIP &&
+         record->last != JANSSON) ||
         *carousel_last_error_message() == 0) {
         checks_failed++;
         fprintf(stderr, "%s: allocation %ld (%s): %s: status %d, %s\n",

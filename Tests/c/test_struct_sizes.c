@@ -103,6 +103,12 @@ static carousel_status call_parameter(void *s) {
     return carousel_network_get_parameter(network, 0, s);
 }
 static carousel_status call_stream_info(void *s) { return carousel_stream_get_info(stream, s); }
+static carousel_status call_output_error(void *s) {
+    return carousel_network_measure_error(network, network, &x, 1, NULL, s, 1);
+}
+static carousel_status call_quantization(void *s) {
+    return carousel_network_get_quantization(network, 1, s);
+}
 static carousel_status call_trainer_info(void *s) { return carousel_trainer_get_info(trainer, s); }
 
 /* Sizes up to `needed` are what the call cannot do without. */
@@ -158,6 +164,8 @@ static const row rows[] = {
     ROW(carousel_state_info, sizeof(size_t), call_state, no_fill),
     ROW(carousel_parameter_info, sizeof(size_t), call_parameter, no_fill),
     ROW(carousel_stream_info, sizeof(size_t), call_stream_info, no_fill),
+    ROW(carousel_output_error, sizeof(size_t), call_output_error, no_fill),
+    ROW(carousel_quantization_info, sizeof(size_t), call_quantization, no_fill),
     ROW(carousel_trainer_info, sizeof(size_t), call_trainer_info, no_fill),
     /* Written by the library only. */
     {"carousel_fit_event", 0, 0, NULL, NULL},

@@ -117,13 +117,13 @@ final class ZipArchive {
     of members: [(name: String, bytes: UnsafeRawBufferPointer)]
   ) throws(EngineError) -> Buffer<UInt8> {
     let library = try ZipLibrary.shared()
-    guard let target = library.createBuffer(nil, 0, 0, nil) else {
+    guard let target = library.makeSourceOfItsOwn(nil, 0, 0, nil) else {
       throw EngineError(.outOfMemory, "no memory for a zip archive")
     }
     defer { library.freeSource(target) }
     // The archive gives back one reference when it is closed.
     library.keepSource(target)
-    guard let archive = library.openSource(target, ZIP_TRUNCATE, nil) else {
+    guard let archive = library.openSource(target, UInt32(ZIP_TRUNCATE), nil) else {
       library.freeSource(target)
       throw EngineError(.outOfMemory, "no memory for a zip archive")
     }

@@ -32,9 +32,6 @@ final class ZipLibrary: @unchecked Sendable {
   let add: @convention(c) (Archive, UnsafePointer<CChar>, OpaquePointer, UInt32) -> Int64
   let setCompression: @convention(c) (Archive, UInt64, Int32, UInt32) -> Int32
   // An archive in memory.
-  let createBuffer:
-    @convention(c) (UnsafeRawPointer?, UInt64, Int32, UnsafeMutableRawPointer?) -> OpaquePointer?
-  let openSource: @convention(c) (OpaquePointer, Int32, UnsafeMutableRawPointer?) -> Archive?
   let keepSource: @convention(c) (OpaquePointer) -> Void
   let sourceStatus: @convention(c) (OpaquePointer, UnsafeMutablePointer<zip_stat_t>) -> Int32
   let openForReading: @convention(c) (OpaquePointer) -> Int32
@@ -79,8 +76,6 @@ final class ZipLibrary: @unchecked Sendable {
     freeSource = try library.function("zip_source_free")
     add = try library.function("zip_file_add")
     setCompression = try library.function("zip_set_file_compression")
-    createBuffer = try library.function("zip_source_buffer_create")
-    openSource = try library.function("zip_open_from_source")
     keepSource = try library.function("zip_source_keep")
     sourceStatus = try library.function("zip_source_stat")
     openForReading = try library.function("zip_source_open")

@@ -77,20 +77,20 @@ typedef struct function {
 
 static const function functions[] = {
     {"linear", CAROUSEL_ACTIVATION_LINEAR, linear, 1, 0, 0, 0},
-    {"tanh", CAROUSEL_ACTIVATION_TANH, tanh_of, 1, 3, 0, 1},
-    {"sigmoid", CAROUSEL_ACTIVATION_SIGMOID, sigmoid, 1, 3, 0, 1},
+    {"tanh", CAROUSEL_ACTIVATION_TANH, tanh_of, 1, 3, 0, 4},
+    {"sigmoid", CAROUSEL_ACTIVATION_SIGMOID, sigmoid, 1, 3, 0, 4},
     {"hard_sigmoid", CAROUSEL_ACTIVATION_HARD_SIGMOID, hard_sigmoid, 1, 1, 0x1p-24, 0},
     {"hard_sigmoid_keras2", CAROUSEL_ACTIVATION_HARD_SIGMOID_KERAS2, hard_sigmoid_keras2, 1, 1,
      0x1p-24, 0},
     {"relu", CAROUSEL_ACTIVATION_RELU, relu, 1, 0, 0, 0},
-    {"elu", CAROUSEL_ACTIVATION_ELU, elu, 1, 3, 0, 1},
-    {"selu", CAROUSEL_ACTIVATION_SELU, selu, 1, 3, 0, 1},
+    {"elu", CAROUSEL_ACTIVATION_ELU, elu, 1, 3, 0, 4},
+    {"selu", CAROUSEL_ACTIVATION_SELU, selu, 1, 3, 0, 4},
     {"gelu", CAROUSEL_ACTIVATION_GELU, gelu, 0, 6, 1e-8, 0},
     {"gelu_tanh", CAROUSEL_ACTIVATION_GELU_TANH, gelu_tanh, 0, 6, 1e-8, 0},
     {"silu", CAROUSEL_ACTIVATION_SILU, silu, 0, 4, 1e-43, 0},
-    {"softplus", CAROUSEL_ACTIVATION_SOFTPLUS, softplus, 1, 3, 0, 2},
+    {"softplus", CAROUSEL_ACTIVATION_SOFTPLUS, softplus, 1, 3, 0, 3},
     {"softsign", CAROUSEL_ACTIVATION_SOFTSIGN, softsign, 1, 2, 0, 2},
-    {"exponential", CAROUSEL_ACTIVATION_EXPONENTIAL, exp_of, 1, 2, 0, 1},
+    {"exponential", CAROUSEL_ACTIVATION_EXPONENTIAL, exp_of, 1, 2, 0, 2},
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 

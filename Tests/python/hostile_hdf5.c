@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { CRASH, ABORT, LOOP, SLEEP, MEMORY, STACK, ESCAPE, LIE, FLOOD };
@@ -28,7 +29,8 @@ static const char *escape(void) {
     if (open("/etc/passwd", O_RDONLY) >= 0) return "opened a file";
     if (open("carousel-was-here", O_CREAT | O_WRONLY, 0600) >= 0) return "created a file";
     if (socket(AF_INET, SOCK_STREAM, 0) >= 0) return "opened a socket";
-    if (fork() >= 0) return "made a process";
+    /* Not fork(): it would wait for locks that this very thread holds, and meet the time limit. */
+    if (syscall(SYS_clone, SIGCHLD, NULL) >= 0) return "made a process";
     if (execl("/bin/true", "true", (char *)NULL) == 0) return "ran a program";
     if (kill(getppid(), 0) == 0) return "reached another process";
     if (mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=

@@ -107,7 +107,7 @@ HOSTILE = {
     # Nothing is left even for the answer.
     "memory": (carousel.Error, "damaged|crashed|limit"),
     "stack": (carousel.FormatError, "crashed .signal 11"),
-    # What it says depends on which of its requests was refused; had one been granted, it would abort.
+    # What it says depends on which request was refused; had one been granted, it would abort.
     "escape": (carousel.Error, "damaged, or is not HDF5"),
     "lie": (carousel.FormatError, "precision|format"),
     "flood": (carousel.LimitError, "bytes of text"),

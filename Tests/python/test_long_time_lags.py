@@ -139,6 +139,35 @@ def test_marked_values_make_the_target(task: tasks.Task) -> None:
         assert abs(target - sequence.targets[-1, 0]) < 1e-6
 
 
+@pytest.mark.parametrize("task, value", [(tasks.Adding(40), 0), (tasks.Multiplication(40), 1)])
+def test_a_marked_first_pair_changes_nothing(task: tasks.Task, value: float) -> None:
+    """HS97: X1 becomes 0 in the sum, and 1 in the product."""
+    firsts = [one for one in draw(task, 400) if one.inputs[0, 1] == 1]
+    assert len(firsts) > 20
+    assert all(one.inputs[0, 0] == value for one in firsts)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_2b_is_judged_by_its_last_step_only(shuffled: bool) -> None:
+    task = tasks.NoiseFree(p=12, shuffled=shuffled)
+    (sequence,) = draw(task, 1)
+    assert (sequence.weights == 1).all()
+    outputs = sequence.targets.copy()
+    outputs[4] = 1 - outputs[4]
+    assert task.correct(outputs, sequence) is shuffled
+    outputs = sequence.targets.copy()
+    outputs[-1, 0] = 0.3
+    assert not task.correct(outputs, sequence)
+
+
+def test_two_sequences_have_to_be_answered_within_a_fifth() -> None:
+    task = tasks.TwoSequence(T=20, n=3)
+    (sequence,) = draw(task, 1)
+    for error, right in ((0.19, True), (0.21, False)):
+        output = np.array([[abs(sequence.targets[-1, 0] - error)]])
+        assert task.correct(output, sequence) is right
+
+
 @pytest.mark.parametrize("markers", [2, 3])
 def test_temporal_order_is_the_class(markers: int) -> None:
     task = tasks.TemporalOrder(markers)

@@ -20,10 +20,12 @@ class Shape:
 
     blocks: int
     cells: int = 1
-    #: Every input also feeds the outputs directly (HS97, experiments 2a and 2b).
+    #: Every input also feeds the outputs directly (HS97, experiments 2a and 2b; GSC00).
     shortcuts: bool = False
     #: h(t) = c(t) instead of tanh(c(t)).
     linear_output: bool = False
+    #: g.
+    activation: str = "tanh"
 
     @property
     def units(self) -> int:
@@ -62,6 +64,7 @@ def build(
     if contender.is_lstm:
         cell = carousel.LSTM(
             units,
+            activation=shape.activation,
             output_activation="linear" if shape.linear_output else "tanh",
             truncate_gates=truncate_gates,
             **contender.switches,
@@ -77,9 +80,12 @@ def build(
         signal = start
     signal = cell(signal)
     if shape.shortcuts:
-        if not (takes_ids(task) and every_step):
-            raise ValueError("shortcuts are for wide symbols and an answer at every step")
-        direct = carousel.Embedding(task.input_size, task.output_size, name="shortcut")(start)
+        if not every_step:
+            raise ValueError("shortcuts are for an answer at every step")
+        if takes_ids(task):
+            direct = carousel.Embedding(task.input_size, task.output_size, name="shortcut")(start)
+        else:
+            direct = carousel.Dense(task.output_size, use_bias=False, name="shortcut")(start)
         read = carousel.Dense(task.output_size, name="output")(signal)
         end = carousel.Activation(task.output_activation)(carousel.Add()([read, direct]))
     else:
@@ -137,11 +143,10 @@ def input_weights(task: Task) -> str:
 
 
 def draw_uniform(network: carousel.Network, limit: float, task: Task, rng: Rng) -> None:
-    """All weights uniform in ±limit, all biases zero."""
+    """All weights and biases uniform in ±limit."""
     for name, values in network.parameters().items():
-        if name in frozen(task):
-            continue
-        values[:] = 0 if name.endswith("bias") else rng.uniform(-limit, limit, values.shape)
+        if name not in frozen(task):
+            values[:] = rng.uniform(-limit, limit, values.shape)
 
 
 def trainable_count(network: carousel.Network, task: Task) -> int:

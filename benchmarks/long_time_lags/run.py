@@ -46,12 +46,12 @@ def run(row: Row, mode: str, contender: Contender, seed: int, limit: int, log: I
     assert row.criterion is not None
     criterion = row.criterion(seed)
     progress = Progress(f"{row.key} {mode} {contender.key} seed {seed}", limit, log)
-    rng = np.random.default_rng([seed, 1])
+    rng, sample = np.random.default_rng([seed, 1]), row.sampler(seed)
     done, right, error, met, problem = 0, 0.0, 0.0, False, None
     evaluate: Evaluate = student.evaluate
     while done < limit and not met:
         try:
-            answers = student.present([row.task.sample(rng) for _ in range(student.batch)])
+            answers = student.present([sample(rng) for _ in range(student.batch)])
         except carousel.NumericError as failure:
             problem = str(failure)
             break

@@ -6,6 +6,7 @@ answered before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 
@@ -15,12 +16,25 @@ import numpy as np
 from .contenders import Contender
 from .criteria import Answer
 from .learner import Learner
-from .networks import Shape, build, columns, draw_uniform, flat_where, input_weights, places
+from .networks import (
+    Shape,
+    answers_only_at_the_end,
+    build,
+    columns,
+    draw_uniform,
+    flat_where,
+    input_weights,
+    places,
+)
 from .tasks import Array, Sequence, Task
 
 
 def answer(task: Task, outputs: Array, sequence: Sequence) -> Answer:
     """`outputs` are (time, outputs), or (1, outputs) where only the last step is asked for."""
+    if len(outputs) == 1:
+        return Answer(
+            task.correct(outputs, sequence), float(np.abs(outputs[0] - sequence.targets[-1]).mean())
+        )
     rows = slice(-len(outputs), None)
     error = np.abs(outputs - sequence.targets[rows])[sequence.weights[rows] > 0]
     return Answer(task.correct(outputs, sequence), float(error.mean()))
@@ -47,13 +61,21 @@ def evaluate(
     return found
 
 
+def tolerance(task: Task) -> float | None:
+    """What each error of the last step has to be below for a sequence to be right, if that is the
+    task's rule: the loss then often tells as much, and the outputs need not be computed again."""
+    return getattr(task, "tolerance", None) if answers_only_at_the_end(task) else None
+
+
+SHORTCUTS = ("shortcut/embeddings", "shortcut/kernel")
+
 # --- As in the papers ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Faithful:
     """The papers' settings: learning rate, initial weights uniform in ±init, initial gate biases of
-    the blocks in order; which units have biases at all follows from the numbers of weights."""
+    the blocks in order (none: as the weights), and which units have biases at all."""
 
     rate: float
     init: float
@@ -62,6 +84,10 @@ class Faithful:
     output_bias: tuple[float, ...] = ()
     #: Any of "gates", "cells" and "outputs".
     biased: tuple[str, ...] = ("gates", "cells", "outputs")
+    #: Whether the cells see their own outputs.
+    recurrent: bool = True
+    #: Whether the cells come into a network without any, when its error has stopped decreasing.
+    grown: bool = False
 
 
 class FaithfulStudent:
@@ -89,13 +115,16 @@ class FaithfulStudent:
         draw_uniform(self.network, recipe.init, task, np.random.default_rng([seed, 0]))
         self.rates = np.full(len(self.network.parameter_buffer()), recipe.rate, np.float32)
         self.groups: list[Array] = []
-        self._hold_biases(recipe)
+        self._hold(recipe)
         if contender.is_lstm:
             self._set_biases(recipe)
-            self._scale_cell_input()
+            if shape.activation == "tanh":
+                self._scale_cell_input()
             self._tie_gates()
+        self.growth = Growth(self) if recipe.grown and contender.is_lstm else None
         self.learner.parameters_changed()
         self.gradients = self.learner.trainer.gradients
+        self.tolerance = tolerance(task)
 
     def _set_biases(self, recipe: Faithful) -> None:
         bias = self.network.parameters()["cell/bias"]
@@ -105,11 +134,14 @@ class FaithfulStudent:
             if values and where is not None:
                 bias[where] = np.repeat(values, self.shape.cells)
 
-    def _hold_biases(self, recipe: Faithful) -> None:
-        """Units without biases: theirs stay zero."""
+    def _hold(self, recipe: Faithful) -> None:
+        """Biases and connections that the paper's network does not have: zero, and not trained."""
         held = (
             {} if "outputs" in recipe.biased else {"output/bias": np.arange(self.task.output_size)}
         )
+        if self.contender.is_lstm and not recipe.recurrent:
+            shape = places(self.network)["cell/recurrent_kernel"][1]
+            held["cell/recurrent_kernel"] = np.arange(shape[0] * shape[1])
         bias = np.arange(places(self.network)["cell/bias"][1][0])
         cell = columns(self.contender, self.shape, "cell") or slice(None)
         gates = np.ones(len(bias), bool)
@@ -120,7 +152,9 @@ class FaithfulStudent:
         if "cells" not in recipe.biased:
             chosen |= ~gates
         held["cell/bias"] = bias[chosen]
-        self.rates[flat_where(self.network, held)] = 0
+        where = flat_where(self.network, held)
+        self.rates[where] = 0
+        self.network.parameter_buffer()[where] = 0
 
     def _kernels(self) -> tuple[str, ...]:
         return (input_weights(self.task), "cell/recurrent_kernel", "cell/bias")
@@ -169,6 +203,9 @@ class FaithfulStudent:
         steps = 1 if self.learner.only_last else sequence.length
         self.turn_into_step(self.gradients, self.task.output_size * steps / 2)
         self.learner.apply_gradients()
+        if self.growth is not None and self.growth.is_due(loss):
+            self.growth.grow()
+            self.growth = None
         return [result]
 
     def turn_into_step(self, gradients: Array, factor: float = 1.0) -> None:
@@ -191,10 +228,50 @@ class FaithfulStudent:
             return Answer(
                 self.task.correct(target + (error if target < 0.5 else -error), sequence), error
             )
+        if self.tolerance is not None:
+            # The largest error is between these two, and the mean one not above the first.
+            error, root_of_sum = loss**0.5, (loss * self.task.output_size) ** 0.5
+            if error >= self.tolerance or root_of_sum < self.tolerance:
+                return Answer(error < self.tolerance, error)
         return answer(self.task, self.learner.outputs()[0], sequence)
 
     def evaluate(self, sequences: Several[Sequence]) -> list[Answer]:
         return evaluate(self.network, self.task, sequences)
+
+
+class Growth:
+    """The cells of a network that at first has none (HS97, section 4, first remedy against the
+    abuse of cells). "When the error has stopped decreasing" is here: over 100 sequences it was less
+    than `LEAST` lower than over the 100 before."""
+
+    SEQUENCES, LEAST = 100, 0.05
+
+    def __init__(self, student: FaithfulStudent) -> None:
+        self.student, self.rates = student, student.rates
+        kernel = student.network.parameters()["output/kernel"]
+        self.kernel = kernel.copy()
+        kernel[:] = 0
+        kept = [name for name in places(student.network) if name in ("output/bias", *SHORTCUTS)]
+        student.rates = np.zeros_like(self.rates)
+        for name in kept:
+            spot = places(student.network)[name][0]
+            student.rates[spot] = self.rates[spot]
+        self.errors: list[float] = []
+        self.before = math.inf
+
+    def is_due(self, error: float) -> bool:
+        self.errors.append(error)
+        if len(self.errors) < self.SEQUENCES:
+            return False
+        mean = sum(self.errors) / len(self.errors)
+        due = mean > (1 - self.LEAST) * self.before
+        self.before, self.errors = mean, []
+        return due
+
+    def grow(self) -> None:
+        self.student.network.parameters()["output/kernel"][:] = self.kernel
+        self.student.rates = self.rates
+        self.student.learner.parameters_changed()
 
 
 # --- As today ------------------------------------------------------------------------------------
@@ -249,14 +326,26 @@ class ModernStudent:
             recipe.clip_norm,
         )
         self.learner.parameters_changed()
+        self.tolerance = tolerance(task)
+        assert self.tolerance is None or recipe.loss == "binary_crossentropy"
 
     def present(self, sequences: Several[Sequence]) -> list[Answer]:
         self.learner.load(sequences)
-        answers = [
+        loss = self.learner.compute_gradients()
+        answers = self._answers(sequences, loss)
+        self.learner.apply_gradients()
+        return answers
+
+    def _answers(self, sequences: Several[Sequence], loss: float) -> list[Answer]:
+        """Runs the network for its outputs, unless the loss, a mean of -log(1 - error), tells that
+        all errors are small; their mean is then told no smaller than it is."""
+        if self.tolerance is not None:
+            largest = -math.expm1(-loss * self.batch * self.task.output_size)
+            if largest < self.tolerance:
+                return [Answer(True, -math.expm1(-loss))] * len(sequences)
+        return [
             answer(self.task, output, one) for output, one in zip(self.learner.outputs(), sequences)
         ]
-        self.learner.step()
-        return answers
 
     def evaluate(self, sequences: Several[Sequence]) -> list[Answer]:
         return evaluate(self.network, self.task, sequences)

@@ -124,6 +124,16 @@ def models_of_models() -> Any:
     return keras.Model(outer, decoder([outer, *encoder(outer)]))
 
 
+def uneven_branches() -> Any:
+    """Keras holds layers by their distance from the outputs, not in the order of their making."""
+    given = keras.Input((6, 3))
+    short = layers.LSTM(3, return_sequences=True)(given)
+    deep = layers.LSTM(3, return_sequences=True)(given)
+    for _ in range(2):
+        deep = layers.LSTM(3, return_sequences=True)(deep)
+    return keras.Model(given, layers.Dense(2)(layers.Subtract()([short, deep])))
+
+
 def masked_merge() -> Any:
     """Keras 3 spells the united masks out, as LogicalOr."""
     given = keras.Input((6, 3))
@@ -163,6 +173,7 @@ MODELS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
     "model in TimeDistributed": (distributed_model, SERIES),
     "zoo": (zoo, SERIES),
     "masked merge": (masked_merge, PADDED),
+    "uneven branches": (uneven_branches, SERIES),
     "shared layer": (shared, SERIES),
     "shared model": (shared_model, SERIES),
     "encoder and decoder": (encoder_decoder, SERIES),

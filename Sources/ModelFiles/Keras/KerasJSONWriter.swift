@@ -72,7 +72,11 @@ struct KerasJSONWriter {
 
   func write() throws(EngineError) -> JSONValue {
     var layers: [JSONValue] = []
-    for (index, node) in description.nodes.enumerated() where isLayer(index) {
+    let order =
+      description.isChain
+      ? Array(description.nodes.indices) : KerasLayerOrder.layers(of: description)
+    for index in order {
+      let node = description.nodes[index]
       do throws(EngineError) {
         var layer = try self.layer(node.layer.kind, name: names[index], node: index)
         if !description.isChain {

@@ -1,0 +1,76 @@
+import LSTM
+
+/// The order in which Keras holds the layers of a functional model that it makes of a configuration, whatever the
+/// configuration's own order: the farthest from the outputs first, layers of the same depth as a walk back
+/// from the outputs meets them (`map_graph` in Keras 3, `_map_graph_network` in tf.keras). Weights are
+/// stored in this order, and loaded by it without looking at names.
+struct KerasLayerOrder {
+  private let description: NetworkDescription
+  /// By node: the first call of the layer that it belongs to; a final state is an output of its layer.
+  private let owners: [Int]
+  private var ranks: [Int: Int] = [:]
+  private var depths: [Int: Int] = [:]
+
+  /// Nodes that are the first call of a layer, in Keras's order.
+  static func layers(of description: NetworkDescription) -> [Int] {
+    var order = KerasLayerOrder(description)
+    order.walkBack()
+    return Set(order.owners).sorted { first, second in
+      let (a, b) = (order.depths[first, default: 0], order.depths[second, default: 0])
+      if a != b { return a > b }
+      // What no output needs comes last, in the order of the network.
+      let (p, q) = (order.ranks[first, default: .max], order.ranks[second, default: .max])
+      return (p, first) < (q, second)
+    }
+  }
+
+  private init(_ description: NetworkDescription) {
+    self.description = description
+    var owners: [Int] = []
+    for (index, node) in description.nodes.enumerated() {
+      if case .finalState = node.layer.kind {
+        owners.append(owners[node.inputs[0]])
+      } else {
+        owners.append(node.sharesWith ?? index)
+      }
+    }
+    self.owners = owners
+  }
+
+  /// The call that a node stands for: itself, or what a final state reads.
+  private func call(_ node: Int) -> Int {
+    if case .finalState = description.nodes[node].layer.kind {
+      return description.nodes[node].inputs[0]
+    }
+    return node
+  }
+
+  private mutating func walkBack() {
+    var finished: Set<Int> = []
+    /// Each call behind all that it reads.
+    var calls: [Int] = []
+    for output in description.outputs {
+      var pending = [(call(output), isReady: false)]
+      while let (node, isReady) = pending.popLast() {
+        guard !finished.contains(node) else { continue }
+        if isReady {
+          finished.insert(node)
+          calls.append(node)
+          continue
+        }
+        if ranks[owners[node]] == nil { ranks[owners[node]] = ranks.count }
+        pending.append((node, true))
+        pending += description.nodes[node].inputs.reversed().map { (call($0), false) }
+      }
+    }
+    var callDepths: [Int: Int] = [:]
+    for node in calls.reversed() {
+      let depth = max(callDepths[node, default: 0], depths[owners[node], default: 0])
+      depths[owners[node]] = depth
+      callDepths[node] = depth
+      for source in description.nodes[node].inputs.map(call) {
+        callDepths[source] = max(callDepths[source, default: 0], depth + 1)
+      }
+    }
+  }
+}

@@ -134,6 +134,14 @@ def uneven_branches() -> Any:
     return keras.Model(given, layers.Dense(2)(layers.Subtract()([short, deep])))
 
 
+def masked_branch() -> Any:
+    """Keras 3 counts the operations that find the mask, too."""
+    given = keras.Input((6, 3))
+    deep = layers.Masking(2.0)(layers.Dense(3, activation="relu")(given))
+    deep = layers.LSTM(3, return_sequences=True)(deep)
+    return keras.Model(given, layers.Subtract()([layers.Dense(3)(given), deep]))
+
+
 def masked_merge() -> Any:
     """Keras 3 spells the united masks out, as LogicalOr."""
     given = keras.Input((6, 3))
@@ -174,6 +182,7 @@ MODELS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
     "zoo": (zoo, SERIES),
     "masked merge": (masked_merge, PADDED),
     "uneven branches": (uneven_branches, SERIES),
+    "masked branch": (masked_branch, SERIES),
     "shared layer": (shared, SERIES),
     "shared model": (shared_model, SERIES),
     "encoder and decoder": (encoder_decoder, SERIES),
@@ -254,3 +263,19 @@ def test_legacy_weights_mean_what_the_configuration_says(tmp_path: Path) -> None
     net.save(tmp_path / "w.h5", format="keras-legacy-weights")
     copy = carousel.load(tmp_path / "w.h5", config=net.to_json())
     assert np.array_equal(copy(SERIES), net(SERIES))
+
+
+def test_layers_that_versions_order_differently_are_refused(tmp_path: Path) -> None:
+    """With the operations of the mask the branch behind Masking is the longer one."""
+    given = carousel.Input((None, 3))
+    masked = carousel.Masking(2.0)(carousel.Dense(3, name="a")(given))
+    masked = carousel.LSTM(3, return_sequences=True)(masked)
+    plain = carousel.Dense(3, name="b")(given)
+    for index in range(2):
+        plain = carousel.LSTM(3, return_sequences=True, name=f"plain_{index}")(plain)
+    net = carousel.Network(inputs=given, outputs=carousel.Subtract()([plain, masked]), seed=1)
+    net.save(tmp_path / "own.h5")
+    for layout in ["keras-h5", "keras", "keras-weights", "keras-legacy-weights"]:
+        with pytest.raises(carousel.UnsupportedModelError, match="Masking behind layers"):
+            net.save(tmp_path / "refused", format=layout)
+    assert not (tmp_path / "refused").exists()

@@ -12,9 +12,12 @@ struct KerasLayerOrder {
   private var depths: [Int: Int] = [:]
 
   /// Nodes that are the first call of a layer, in Keras's order.
-  static func layers(of description: NetworkDescription) -> [Int] {
+  ///
+  /// - Parameter maskDepth: Operations that a Masking layer's input passes on its way to what reads the mask, beyond
+  ///   the layer itself: none in tf.keras, whose graphs leave masks out, one or more in Keras 3.
+  static func layers(of description: NetworkDescription, maskDepth: Int = 0) -> [Int] {
     var order = KerasLayerOrder(description)
-    order.walkBack()
+    order.walkBack(maskDepth: maskDepth)
     return Set(order.owners).sorted { first, second in
       let (a, b) = (order.depths[first, default: 0], order.depths[second, default: 0])
       if a != b { return a > b }
@@ -45,7 +48,24 @@ struct KerasLayerOrder {
     return node
   }
 
-  private mutating func walkBack() {
+  /// Why `layers`, which have weights, do not have one order in every version of Keras; nil if they have.
+  static func doubt(about layers: Set<Int>, of description: NetworkDescription) -> String? {
+    var order = KerasLayerOrder(description)
+    order.walkBack(maskDepth: 0)
+    if let unread = layers.subtracting(order.ranks.keys).min() {
+      return "layer '\(description.nodes[unread].layer.name)', which leads to no output"
+    }
+    let wanted = self.layers(of: description).filter(layers.contains)
+    // Merged masks add operations, too: how many differs among Keras's versions.
+    for maskDepth in 1...4
+    where self.layers(of: description, maskDepth: maskDepth).filter(layers.contains) != wanted {
+      return
+        "a branch with Masking behind layers with weights (its versions order the layers differently)"
+    }
+    return nil
+  }
+
+  private mutating func walkBack(maskDepth: Int) {
     var finished: Set<Int> = []
     /// Each call behind all that it reads.
     var calls: [Int] = []
@@ -68,8 +88,10 @@ struct KerasLayerOrder {
       let depth = max(callDepths[node, default: 0], depths[owners[node], default: 0])
       depths[owners[node]] = depth
       callDepths[node] = depth
+      var distance = 1
+      if case .masking = description.nodes[node].layer.kind { distance += maskDepth }
       for source in description.nodes[node].inputs.map(call) {
-        callDepths[source] = max(callDepths[source, default: 0], depth + 1)
+        callDepths[source] = max(callDepths[source, default: 0], depth + distance)
       }
     }
   }

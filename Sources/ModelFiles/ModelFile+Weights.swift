@@ -24,8 +24,9 @@ extension ModelFile {
     _ path: String, into network: AnyNetwork, options: WeightOptions = WeightOptions()
   ) throws(EngineError) -> LoadReport {
     do throws(EngineError) {
-      let contents = try readAnywhere(path, for: network.description, options)
+      var contents = try readAnywhere(path, for: network.description, options)
       if !options.allowsNonFinite { try contents.checkFinite() }
+      contents.dropZeroBiases(absentFrom: network)
       try contents.fill(network)
       return contents.report
     } catch {

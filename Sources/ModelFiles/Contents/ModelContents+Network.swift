@@ -63,6 +63,19 @@ extension ModelContents {
     network.parametersChanged()
   }
 
+  /// Leaves out biases of zeros that a network without biases has no place for: layouts that always have
+  /// biases (Chainer, TF1) hold them so.
+  mutating func dropZeroBiases(absentFrom network: AnyNetwork) {
+    let known = Set(network.parameters.map(\.name))
+    for key in weights.keys.sorted() where key.hasSuffix("/bias") && !known.contains(key) {
+      guard let array = weights[key],
+        array.values.allSatisfy({ $0 == 0 })
+      else { continue }
+      weights[key] = nil
+      report.ignored.append("\(key): zeros, and the layer has no bias")
+    }
+  }
+
   /// Refuses weights that are NaN or infinite.
   func checkFinite() throws(EngineError) {
     for key in weights.keys.sorted() {

@@ -6,6 +6,7 @@ Runs where Keras is installed (on PyTorch, JAX or TensorFlow); ``scripts/test`` 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Callable
 
@@ -279,3 +280,15 @@ def test_layers_that_versions_order_differently_are_refused(tmp_path: Path) -> N
         with pytest.raises(carousel.UnsupportedModelError, match="Masking behind layers"):
             net.save(tmp_path / "refused", format=layout)
     assert not (tmp_path / "refused").exists()
+
+
+def test_names_are_such_that_every_keras_makes_scopes_of_them(tmp_path: Path) -> None:
+    names = ["head#2", "head_2", "my layer é", "_private", "a.b", "ok-1"]
+    parts: list[carousel.Layer] = [carousel.Dense(3, name=name) for name in names]
+    net = carousel.Network(parts, input_size=3, name="net #1", seed=1)
+    net.save(tmp_path / "m.h5", format="keras-h5")
+    copy = carousel.load(tmp_path / "m.h5")
+    assert np.array_equal(copy(SERIES), net(SERIES))
+    written = [copy.name, *(layer.name for layer in copy.layers)]
+    assert len(set(written)) == len(written)
+    assert all(re.fullmatch("[A-Za-z0-9][A-Za-z0-9_>-]*", name) for name in written)

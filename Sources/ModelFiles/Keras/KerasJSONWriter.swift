@@ -46,8 +46,7 @@ struct KerasJSONWriter {
         calls.append(callCounts[owner, default: 0])
         continue
       }
-      // Keras 3 does not allow slashes, on PyTorch no dots either.
-      let plain = String(node.layer.name.map { $0 == "/" || $0 == "." ? "_" : $0 })
+      let plain = Self.nameForKeras(node.layer.name)
       var name = plain
       var count = 1
       while !used.insert(name).inserted {
@@ -58,6 +57,17 @@ struct KerasJSONWriter {
       calls.append(0)
     }
     (self.names, self.calls, self.stateReturning) = (names, calls, stateReturning)
+  }
+
+  /// Keras 3 does not allow slashes, on PyTorch no dots either; tf.keras makes scopes of names, which begin with
+  /// a letter or digit and have no others than these, underscores, dashes and `>`.
+  private static func nameForKeras(_ name: String) -> String {
+    let plain = String(
+      name.map { letter in
+        letter.isASCII && (letter.isLetter || letter.isNumber || letter == "-") ? letter : "_"
+      })
+    guard let first = plain.first else { return "layer" }
+    return first == "_" || first == "-" ? "layer" + plain : plain
   }
 
   /// Nodes that are the first call of a layer, with Keras's name for it.
@@ -91,7 +101,9 @@ struct KerasJSONWriter {
         throw error.within("layer '\(node.layer.name)'")
       }
     }
-    var config: JSONObject = ["name": .string(description.name), "layers": .array(layers)]
+    var config: JSONObject = [
+      "name": .string(Self.nameForKeras(description.name)), "layers": .array(layers),
+    ]
     if !description.isChain {
       config["input_layers"] = .array(description.inputs.map { .array(reference($0)) })
       config["output_layers"] = .array(description.outputs.map { .array(reference($0)) })

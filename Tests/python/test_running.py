@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -377,6 +380,24 @@ def test_streams_go_on_from_files(tmp_path: Path) -> None:
     same_bits(other.steps(x[:, 4:]), wanted)
     with pytest.raises(carousel.Error):
         net.stream(3).load(tmp_path / "s.h5")
+
+
+def test_streams_go_on_in_another_process(tmp_path: Path) -> None:
+    net, rng = random_network(4, streams=True)
+    stream = net.stream(2)
+    x = inputs_for(net, rng, 2, 10)
+    stream.steps(x[:, :4])
+    stream.save(tmp_path / "s.h5")
+    np.save(tmp_path / "x.npy", x[:, 4:])
+    program = (
+        "import carousel, numpy, sys; stream = carousel.load(sys.argv[1]).stream(2);"
+        "stream.load(sys.argv[1]); numpy.save(sys.argv[3], stream.steps(numpy.load(sys.argv[2])))"
+    )
+    files = [str(tmp_path / name) for name in ("s.h5", "x.npy", "y.npy")]
+    package = str(Path(carousel.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": package, "CAROUSEL_LIBRARY": carousel.library_path()}
+    subprocess.run([sys.executable, "-c", program, *files], check=True, env=environment)
+    same_bits(np.load(tmp_path / "y.npy"), stream.steps(x[:, 4:]))
 
 
 def test_stream_forms() -> None:

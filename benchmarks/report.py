@@ -1,6 +1,7 @@
 """Tables of what run.py measured.
 
-report.py FILE...     prints them again from files that scripts/bench --json wrote
+report.py [--least] FILE...     prints them again from files that scripts/bench --json wrote
+    --least: the least times, not the medians; for a machine whose neighbours are loud
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def table(header: list[str], lines: list[list[str]]) -> str:
     return "\n".join([join(header), rule + "|", *map(join, lines)])
 
 
-def tables(selected, rows: list[dict], limits, threads: list[int]) -> str:
+def tables(selected, rows: list[dict], limits, threads: list[int], least: bool = False) -> str:
+    """Ratios of medians, or of the least times, which other programs disturb least."""
+    field, name = ("min_us", "least") if least else ("median_us", "median")
     times = {
         (row["workload"], row["peer"], row["threads"]): row for row in rows if "median_us" in row
     }
@@ -64,18 +67,18 @@ def tables(selected, rows: list[dict], limits, threads: list[int]) -> str:
                 continue
             bound = workload.bound_us(count, limits)
             others = {p: r for p, r in have.items() if p not in OURS + NOT_FLOAT32}
-            best = min(others, key=lambda p: others[p]["median_us"], default=None)
+            best = min(others, key=lambda p: others[p][field], default=None)
             ours = have.get("carousel") or have.get("carousel_python")
             line = [workload.name]
             for peer in peers:
                 row = have.get(peer)
-                cell = "" if row is None else time(row["median_us"]) + ("" if row["quiet"] else "~")
+                cell = "" if row is None else time(row[field]) + ("" if row["quiet"] else "~")
                 line.append(f"**{cell}**" if peer == best else cell)
             line.append(time(bound))
             line.append(f"{100 * bound / ours['median_us']:.0f} %" if ours else "")
             line.append(f"{100 * bound / others[best]['median_us']:.0f} %" if best else "")
             if ours and best:
-                ratio = others[best]["median_us"] / ours["median_us"]
+                ratio = others[best][field] / ours[field]
                 ratios.append(ratio)
                 noisy += not (ours["quiet"] and others[best]["quiet"])
                 line.append(f"{ratio:.2f}")
@@ -84,7 +87,7 @@ def tables(selected, rows: list[dict], limits, threads: list[int]) -> str:
             lines.append(line)
         if lines:
             plural = "s" if count > 1 else ""
-            text += [f"\n## {count} thread{plural}: microseconds per call (median)\n"]
+            text += [f"\n## {count} thread{plural}: microseconds per call ({name})\n"]
             text += [
                 table(
                     ["workload", *peers, "bound", "ours of bound", "best peer of bound", "ratio"],
@@ -103,7 +106,7 @@ def tables(selected, rows: list[dict], limits, threads: list[int]) -> str:
         for workload in selected:
             pair = [times.get((workload.name, "carousel", n)) for n in (first, second)]
             if all(pair):
-                gain = pair[0]["median_us"] / pair[1]["median_us"]
+                gain = pair[0][field] / pair[1][field]
                 gains.append([workload.name, f"{gain:.2f}"])
     if gains:
         text += [f"\n## What {second} threads gain over {first} in Carousel\n"]
@@ -137,15 +140,19 @@ def tables(selected, rows: list[dict], limits, threads: list[int]) -> str:
 
 
 def main() -> None:
+    arguments = sys.argv[1:]
+    least = "--least" in arguments
     records = []
-    for path in sys.argv[1:]:
+    for path in arguments:
+        if path == "--least":
+            continue
         with open(path) as file:
             records += [json.loads(line) for line in file]
     limits = workloads.Limits([r for r in records if "limit" in r])
     rows = [r for r in records if "limit" not in r]
     names = dict.fromkeys(r["workload"] for r in rows if not r["workload"].startswith("E_"))
     threads = sorted({r["threads"] for r in rows if "threads" in r})
-    print(tables([workloads.parse(name) for name in names], rows, limits, threads))
+    print(tables([workloads.parse(name) for name in names], rows, limits, threads, least))
 
 
 if __name__ == "__main__":

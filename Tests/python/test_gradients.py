@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from carousel import layers
 from conftest import FIXTURES, manifest
+from networks import inputs_for, random_network
 
 ORACLES = [entry for entry in manifest() if entry["format"] == "train-oracle-h5"]
 GATES = "ifgo"
@@ -404,3 +405,26 @@ def test_wrong_gradients_are_refused() -> None:
         net.backpropagate(x, np.ones((2, 5)))
     with pytest.raises(carousel.ShapeError, match="state_gradient"):
         net.backpropagate(x, np.ones((2, 4)), state_gradient=[(np.ones((2, 3)), np.ones((2, 4)))])
+
+
+# --- memory of tapes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_tape_in_the_memory_of_another_knows_nothing_of_it(seed: int) -> None:
+    net, rng = random_network(seed)
+    x = inputs_for(net, rng, batch=5, time=7)
+    other = inputs_for(net, rng, batch=5, time=7)
+    gradient = rng.normal(size=np.shape(net(x))).astype(net.dtype)
+    lengths = rng.integers(1, 8, size=5)
+    net.backpropagate(other, gradient * np.nan, lengths=rng.integers(1, 8, size=5))
+    net.backpropagate(other * np.nan, gradient * np.nan)
+    for values in net.parameters().values():
+        values *= 0.75
+    fresh = net.copy()
+    for given in (None, lengths):
+        again, first = (n.backpropagate(x, gradient, lengths=given) for n in (net, fresh.copy()))
+        for name, values in first.parameters.items():
+            np.testing.assert_array_equal(again.parameters[name], values, err_msg=name)
+        np.testing.assert_array_equal(again.input, first.input)
+        np.testing.assert_array_equal(again.output, first.output)

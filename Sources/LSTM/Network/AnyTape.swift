@@ -25,6 +25,15 @@ public final class AnyTape {
     }
   }
 
+  /// The next tape of the same shape is recorded in the same memory.
+  deinit {
+    switch (recording, network) {
+    case (.float32(let execution), .float32(let network)): network.giveBackTape(execution)
+    case (.float64(let execution), .float64(let network)): network.giveBackTape(execution)
+    default: break
+    }
+  }
+
   public var batch: Int {
     switch recording {
     case .float32(let execution): execution.batch

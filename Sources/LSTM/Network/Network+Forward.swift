@@ -55,9 +55,7 @@ extension Network {
     _ = try outputTimes(times)
     let execution =
       mode.keepsForBackward
-      ? try Execution(
-        network: self, weights: WeightSnapshot(network: self, forTraining: true),
-        batch: first.batch, times: times, mode: mode)
+      ? try takeTape(batch: first.batch, times: times, mode: mode)
       : try takeExecution(batch: first.batch, times: times, mode: mode)
     for (index, view) in inputs.enumerated() { try execution.setInput(index, view) }
     try setMask(of: execution, options)

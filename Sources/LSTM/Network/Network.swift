@@ -23,6 +23,8 @@ public final class Network<S: Scalar>: @unchecked Sendable {
   private struct Cached {
     var snapshot: WeightSnapshot<S>?
     var idle: Execution<S>?
+    /// Of a tape that was freed.
+    var idleTape: Execution<S>?
     /// States that a stateful network carries from call to call, with their batch size.
     var carried: CarriedStates<S>?
   }
@@ -239,6 +241,32 @@ public final class Network<S: Scalar>: @unchecked Sendable {
       let present = reduction?.weights ?? $0.snapshot
       $0.idle = present === execution.weights ? execution : nil
     }
+  }
+
+  /// An execution to differentiate, with weights of its own.
+  func takeTape(
+    batch: Int, times: [Int], mode: ExecutionMode
+  ) throws(EngineError) -> Execution<S> {
+    let idle = cached.withLock { cached -> Execution<S>? in
+      guard let idle = cached.idleTape, idle.batch == batch, idle.times == times, idle.mode == mode
+      else { return nil }
+      cached.idleTape = nil
+      return idle
+    }
+    if let idle {
+      idle.lie(idle: false)
+      idle.weights.refresh(from: self)
+      return idle
+    }
+    return try Execution(
+      network: self, weights: WeightSnapshot(network: self, forTraining: true), batch: batch,
+      times: times, mode: mode)
+  }
+
+  func giveBackTape(_ execution: Execution<S>) {
+    guard execution.arena.byteCount <= Network.largestIdleBytes else { return }
+    execution.lie(idle: true)
+    cached.withLock { $0.idleTape = execution }
   }
 
   // MARK: States of stateful networks

@@ -10,6 +10,7 @@
  * block is free (carousel_platform_has_reserve, asked in Entry.swift). */
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #ifdef CAROUSEL_MEMORY_RESERVE
 
@@ -127,22 +128,27 @@ size_t __wrap_malloc_usable_size(void *memory) {
     return is_from_reserve(memory) ? piece_of(memory)->size : __real_malloc_usable_size(memory);
 }
 
-void *carousel_platform_allocate(size_t size, size_t alignment) {
-    void *memory = NULL;
-    return __real_posix_memalign(&memory, alignment, size) == 0 ? memory : NULL;
-}
-
 int carousel_platform_has_reserve(void) {
     return atomic_load_explicit(&taken, memory_order_relaxed) <= RESERVE_SIZE / 2;
 }
 
 #else
 
-void *carousel_platform_allocate(size_t size, size_t alignment) {
-    void *memory = NULL;
-    return posix_memalign(&memory, alignment, size) == 0 ? memory : NULL;
-}
+#define __real_posix_memalign posix_memalign
 
 int carousel_platform_has_reserve(void) { return 1; }
 
 #endif
+
+/* Large arrays lie on large pages where the system has them: a product walks over more small pages than the
+ * processor remembers the addresses of. */
+void *carousel_platform_allocate(size_t size, size_t alignment) {
+    enum { LARGE_PAGE = 2 << 20 };
+    void *memory = NULL;
+    const size_t boundary = size < LARGE_PAGE ? alignment : LARGE_PAGE;
+    if (__real_posix_memalign(&memory, boundary, size) != 0) return NULL;
+#ifdef MADV_HUGEPAGE
+    if (boundary == LARGE_PAGE) madvise(memory, size & ~(size_t)(LARGE_PAGE - 1), MADV_HUGEPAGE);
+#endif
+    return memory;
+}

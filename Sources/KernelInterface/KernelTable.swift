@@ -14,8 +14,8 @@ public final class KernelTable: Sendable {
   public let panelWidth: Int
   /// Batch rows at which the fused steps work best: split batches at multiples of it.
   public let rowTile: Int
-  /// Floats of scratch that `outerProduct` needs.
-  public let outerProductScratch: Int
+  /// Floats of scratch with which `outerProduct` is fastest for a matrix of so many rows.
+  public let outerProductScratch: @Sendable (_ depth: Int) -> Int
 
   public typealias Kernel<Arguments> = @Sendable (UnsafePointer<Arguments>) -> Void
 
@@ -47,7 +47,8 @@ public final class KernelTable: Sendable {
   public let addColumnSums: Kernel<ColumnSumArguments>
 
   public init(
-    name: StaticString, vectorWidth: Int, panelWidth: Int, rowTile: Int, outerProductScratch: Int,
+    name: StaticString, vectorWidth: Int, panelWidth: Int, rowTile: Int,
+    outerProductScratch: @escaping @Sendable (Int) -> Int,
     product: @escaping Kernel<ProductArguments>,
     outerProduct: @escaping Kernel<OuterProductArguments>,
     lstmStep: @escaping Kernel<LSTMStepArguments>,

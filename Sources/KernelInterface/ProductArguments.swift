@@ -55,13 +55,15 @@ public struct OuterProductArguments {
   public var dStride: Int
   public var c: UnsafeMutablePointer<Float>
   public var cStride: Int
-  /// `KernelTable.outerProductScratch` floats, 64-byte aligned, of the calling thread alone.
+  /// 64-byte aligned, of the calling thread alone: at least `KernelTable.outerProductScratch(1)` floats, fastest
+  /// with `outerProductScratch(depth)`.
   public var scratch: UnsafeMutablePointer<Float>
+  public var scratchCount: Int
 
   public init(
     rows: Int, depth: Int, columns: Int, a: UnsafePointer<Float>, aStride: Int,
     d: UnsafePointer<Float>, dStride: Int, c: UnsafeMutablePointer<Float>, cStride: Int,
-    scratch: UnsafeMutablePointer<Float>
+    scratch: UnsafeMutablePointer<Float>, scratchCount: Int
   ) {
     self.rows = rows
     self.depth = depth
@@ -73,5 +75,6 @@ public struct OuterProductArguments {
     self.c = c
     self.cStride = cStride
     self.scratch = scratch
+    self.scratchCount = scratchCount
   }
 }

@@ -1,8 +1,17 @@
 import KernelInterface
 
 func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
-  if arguments.pointee.format != .float32 {
+  let format = arguments.pointee.format
+  if format == .int8 || format == .bfloat16 && arguments.pointee.rows < rowsWorthWidening {
     reducedStep(arguments)
+  } else if format == .bfloat16 {
+    var sums = BlockSums()
+    withUnsafeMutablePointer(to: &sums) { sums in
+      withScratch(bytes: weightBlock * MemoryLayout<Float>.stride) {
+        stepRows(
+          arguments, BlockSums.rows, aligned(sums), widened: $0.assumingMemoryBound(to: Float.self))
+      }
+    }
   } else if arguments.pointee.rows == 1 {
     stepOneRow(arguments)
   } else if arguments.pointee.rows <= TileSums.rows {
@@ -126,19 +135,26 @@ private func stepOneRow(_ arguments: UnsafePointer<LSTMStepArguments>) {
 private var weightBlock: Int { 4096 }
 
 /// A block of a group's weights serves up to `capacity` rows while it is in the nearest cache, and a tile of
-/// rows while its vectors are in registers. `z` has room for the sums of these rows.
+/// rows while its vectors are in registers. `z` has room for the sums of these rows, and `widened`, given if the
+/// weights are bfloat16, for a block as floats.
 private func stepRows(
-  _ arguments: UnsafePointer<LSTMStepArguments>, _ capacity: Int, _ z: MutableFloats
+  _ arguments: UnsafePointer<LSTMStepArguments>, _ capacity: Int, _ z: MutableFloats,
+  widened: MutableFloats? = nil
 ) {
   let rows = arguments.pointee.rows
   let blocks = arguments.pointee.blocks.count
   let rowBlocks = (rows + capacity - 1) / capacity
   let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
+  /// Of one k of a group.
+  let bytes = widened == nil ? blocks * lanes * MemoryLayout<Float>.stride : reducedRow
+  let asks = groups * bytes * arguments.pointee.hiddenWidth > nearBytes
+  @inline(always) func add(_ weights: Bytes, _ p: inout RowOperands, _ rows: Int) {
+    addProduct(rows, blocks, weights, bytes, &p, asks: asks, widened, z)
+  }
   for visited in 0..<groups {
     let group =
       arguments.pointee.descends
       ? arguments.pointee.endGroup - 1 - visited : arguments.pointee.firstGroup + visited
-    let panel = group * blocks * lanes
     var row = 0
     for block in 0..<rowBlocks {
       let count = (rows - row + rowBlocks - block - 1) / (rowBlocks - block)
@@ -146,35 +162,44 @@ private func stepRows(
         x: arguments.pointee.hidden, xStride: 0, weights: arguments.pointee.recurrentWeights,
         depth: 0,
         start: arguments.pointee.initial + row * arguments.pointee.initialStride + group * lanes,
-        startStride: arguments.pointee.initialStride, startBlock: arguments.pointee.blocks.stride)
+        startStride: arguments.pointee.initialStride, startBlock: arguments.pointee.blocks.stride,
+        next: arguments.pointee.recurrentWeights, nextBytes: 0)
       if let x = arguments.pointee.input, let weights = arguments.pointee.inputWeights {
         p.xStride = arguments.pointee.inputStride
         p.x = x + row * p.xStride
         p.depth = arguments.pointee.inputWidth
-        p.weights = weights + panel * p.depth
-        addProduct(count, blocks, &p, z)
+        add(Bytes(weights) + group * bytes * p.depth, &p, count)
       }
       p.xStride = arguments.pointee.hiddenStride
       p.x = arguments.pointee.hidden + row * p.xStride
       p.depth = arguments.pointee.hiddenWidth
-      p.weights = arguments.pointee.recurrentWeights + panel * p.depth
-      addProduct(count, blocks, &p, z)
+      add(Bytes(arguments.pointee.recurrentWeights) + group * bytes * p.depth, &p, count)
       finishStep(arguments, row: row, group: group, count, byRow: true, Floats(z))
       row += count
     }
   }
 }
 
-/// z = start + one of the two products; the next begins from z.
+/// z = start + one of the two products; the next begins from z. The weights take `bytes` for each k.
 private func addProduct(
-  _ rows: Int, _ blocks: Int, _ product: inout RowOperands, _ z: MutableFloats
+  _ rows: Int, _ blocks: Int, _ weights: Bytes, _ bytes: Int, _ product: inout RowOperands,
+  asks: Bool, _ widened: MutableFloats?, _ z: MutableFloats
 ) {
   // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
   let tiles = (rows + TileSums.rows - 1) / TileSums.rows
-  let most = tiles == 1 ? product.depth : weightBlock / (blocks * lanes)
+  let most = tiles == 1 && widened == nil ? product.depth : weightBlock / (blocks * lanes)
+  // Together the tiles ask for the next block of weights, a little with each k.
+  let nextBytes = asks ? (bytes + tiles - 1) / tiles : 0
   var k = 0
   while k < product.depth {
     let depth = product.depth - k < most ? product.depth - k : most
+    let block = weights + k * bytes
+    if let widened {
+      widen(block, depth: depth, blocks, widened)
+      product.weights = Floats(widened)
+    } else {
+      product.weights = block.assumingMemoryBound(to: Float.self)
+    }
     var row = 0
     for tile in 0..<tiles {
       let count = (rows - row + tiles - tile - 1) / (tiles - tile)
@@ -182,9 +207,10 @@ private func addProduct(
         count, blocks,
         RowOperands(
           x: product.x + row * product.xStride + k, xStride: product.xStride,
-          weights: product.weights + k * blocks * lanes, depth: depth,
+          weights: product.weights, depth: depth,
           start: product.start + row * product.startStride, startStride: product.startStride,
-          startBlock: product.startBlock),
+          startBlock: product.startBlock,
+          next: block + depth * bytes + tile * depth * nextBytes, nextBytes: nextBytes),
         z + row * 4 * lanes)
       row += count
     }
@@ -199,6 +225,8 @@ private func addProduct(
   _ rows: Int, _ blocks: Int, _ p: RowOperands, _ z: MutableFloats
 ) {
   switch (blocks, rows) {
+  case (4, TileSums.rows) where p.nextBytes > 0:
+    rowTile(rows: TileSums.rows, blocks: 4, asks: true, p, z)
   case (4, 1): rowTile(rows: 1, blocks: 4, p, z)
   case (4, 2): rowTile(rows: 2, blocks: 4, p, z)
   case (4, 3): rowTile(rows: 3, blocks: 4, p, z)

@@ -104,6 +104,9 @@ struct RowOperands {
   var start: Floats
   var startStride: Int
   var startBlock: Int
+  /// What is needed next: with each k of a whole tile another `nextBytes` of it are asked for; 0: nothing is.
+  var next: UnsafeRawPointer
+  var nextBytes: Int
 }
 
 #if !KERNELS_AVX512
@@ -118,8 +121,10 @@ struct RowOperands {
   }
 #endif
 
-/// `rows` rows of the batch by one group; `rows` and `blocks` are literals at every call.
-@inline(always) func rowTile(rows: Int, blocks: Int, _ p: RowOperands, _ z: MutableFloats) {
+/// `rows` rows of the batch by one group; `rows`, `blocks` and `asks` are literals at every call.
+@inline(always) func rowTile(
+  rows: Int, blocks: Int, asks: Bool = false, _ p: RowOperands, _ z: MutableFloats
+) {
   @inline(always) func begin(_ r: Int) -> BlockRow {
     BlockRow(blocks, p.start + (r < rows ? r : 0) * p.startStride, p.startBlock)
   }
@@ -133,8 +138,13 @@ struct RowOperands {
   #endif
   var a = p.x
   var w = p.weights
+  var next = p.next
   let s = p.xStride
   for _ in 0..<p.depth {
+    if asks {
+      prefetch(next)
+      next += p.nextBytes
+    }
     #if KERNELS_AVX512
       let row = BlockWeights(blocks, w)
       r0.add(a[0], row, blocks)

@@ -1,45 +1,119 @@
 import KernelInterface
 
-/// Rows of D that are packed at a time.
-private let outerRowBlock = 256
+/// Rows of A and D per block: a tile's rows of A and a panel of D, both packed, fill most of the nearest cache.
+private let rowBlock = 256
+/// Columns of D that are packed at a time: they stay in the second-level cache while the tiles of A pass by.
+private let stripColumns = 64
+/// Columns of A that are packed at a time: few enough for a scratch of 1 MiB.
+private let depthBlock = 960
 
-/// Floats of scratch: one packed panel of D.
-var outerProductScratch: Int { outerRowBlock * panelColumns }
+/// A strip of D and a block of A.
+func outerProductScratch(_ depth: Int) -> Int {
+  let tiles = Tiles(depth < depthBlock ? depth : depthBlock)
+  return rowBlock * stripColumns + tiles.count * tileStride(rowBlock)
+}
 
+/// Floats from a packed tile of A to the next: the last vectors of a tile are written whole.
+private func tileStride(_ rows: Int) -> Int { rows * tileRows + 2 * lanes }
+
+/// Tiles of nearly equal heights, since a last tile of one row would wait for its own sums: the first `taller` have
+/// one row more than the others.
+private struct Tiles {
+  let count: Int
+  private let height: Int
+  private let taller: Int
+
+  init(_ depth: Int) {
+    count = (depth + tileRows - 1) / tileRows
+    height = count > 0 ? depth / count : 0
+    taller = depth - count * height
+  }
+
+  @inline(always) func height(_ tile: Int) -> Int { tile < taller ? height + 1 : height }
+}
+
+/// Both factors are packed: A is read down its columns, where every row is another page and, if its width is a
+/// power of two, falls on the same few lines of the cache.
 func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
   let p = arguments.pointee
+  let room = (p.scratchCount - rowBlock * stripColumns) / tileStride(rowBlock) * tileRows
+  let mostDepth = room < depthBlock ? room : depthBlock
+  let packed = p.scratch + rowBlock * stripColumns
   var m = 0
   while m < p.rows {
-    let rows = p.rows - m < outerRowBlock ? p.rows - m : outerRowBlock
-    var j = 0
-    while j < p.columns {
-      let columns = p.columns - j < panelColumns ? p.columns - j : panelColumns
-      pack(rows, columns, p.d + m * p.dStride + j, p.dStride, p.scratch)
-      multiplyRows(
-        p.depth, columns,
-        TileOperands(
-          start: Floats(p.c + j), startStride: p.cStride, a: p.a + m * p.aStride, aRowStride: 1,
-          aDepthStride: p.aStride,
-          b: Floats(p.scratch), depth: rows),
-        p.c + j, p.cStride)
-      j += panelColumns
+    let rows = p.rows - m < rowBlock ? p.rows - m : rowBlock
+    var k = 0
+    while k < p.depth {
+      let depth = p.depth - k < mostDepth ? p.depth - k : mostDepth
+      let tiles = Tiles(depth)
+      packTiles(tiles, rows, depth, p.a + m * p.aStride + k, p.aStride, packed)
+      var j = 0
+      while j < p.columns {
+        let columns = p.columns - j < stripColumns ? p.columns - j : stripColumns
+        packPanels(rows, columns, p.d + m * p.dStride + j, p.dStride, p.scratch)
+        var c = p.c + k * p.cStride + j
+        for tile in 0..<tiles.count {
+          let height = tiles.height(tile)
+          multiplyStrip(
+            height, columns,
+            TileOperands(
+              start: Floats(c), startStride: p.cStride,
+              a: Floats(packed + tile * tileStride(rows)), aRowStride: 1, aDepthStride: tileRows,
+              b: Floats(p.scratch), depth: rows, next: p.scratch, nextBytes: 0),
+            bNext: rows * panelColumns, c, p.cStride)
+          c += height * p.cStride
+        }
+        j += stripColumns
+      }
+      k += depth
     }
     m += rows
   }
 }
 
-/// Lays rows of at most one panel's width side by side, missing columns 0.
-private func pack(
-  _ rows: Int, _ columns: Int, _ source: Floats, _ stride: Int, _ panel: MutableFloats
+/// Packs rows of A: a tile has up to `tileRows` columns of each row, one row after the other.
+private func packTiles(
+  _ tiles: Tiles, _ rows: Int, _ depth: Int, _ source: Floats, _ stride: Int,
+  _ packed: MutableFloats
 ) {
+  let next = tileStride(rows)
+  let width = lanes < tileRows ? 2 * lanes : lanes
   for row in 0..<rows {
     let from = source + row * stride
-    let to = panel + row * panelColumns
-    if columns == panelColumns {
-      store(load(from), to)
-      store(load(from + lanes), to + lanes)
-    } else {
-      for j in 0..<panelColumns { to[j] = j < columns ? from[j] : 0 }
+    var to = packed + row * tileRows
+    var k = 0
+    for tile in 0..<tiles.count {
+      let height = tiles.height(tile)
+      // Whole vectors; what lies behind the tile's columns is the next row's, which comes later.
+      if k + width <= depth {
+        store(load(from + k), to)
+        if lanes < tileRows { store(load(from + k + lanes), to + lanes) }
+      } else {
+        for i in 0..<height { to[i] = from[k + i] }
+      }
+      k += height
+      to += next
+    }
+  }
+}
+
+/// Packs rows of a strip of D in panels, missing columns 0.
+private func packPanels(
+  _ rows: Int, _ columns: Int, _ source: Floats, _ stride: Int, _ packed: MutableFloats
+) {
+  for row in 0..<rows {
+    var to = packed + row * panelColumns
+    var j = 0
+    while j < columns {
+      let from = source + row * stride + j
+      if columns - j >= panelColumns {
+        store(load(from), to)
+        store(load(from + lanes), to + lanes)
+      } else {
+        for i in 0..<panelColumns { to[i] = j + i < columns ? from[i] : 0 }
+      }
+      to += rows * panelColumns
+      j += panelColumns
     }
   }
 }

@@ -1,10 +1,16 @@
 import KernelInterface
 
-/// Rows of B per block, 32 KiB of a panel: so long that the tile of C is seldom fetched, so short that a part
-/// of the block is still in the nearest cache when the next rows of A come.
-private var depthBlock: Int { 8192 / panelColumns }
-/// Rows of A per block: it stays in the next cache while the panels pass by.
-private let rowBlock = 20 * tileRows
+/// k per block: a tile's rows of A, 24 KiB, stay in the nearest cache while the panels pass by.
+private var depthBlock: Int { 6144 / tileRows }
+/// Panels per strip: their rows of a block of k, 256 KiB, stay in the second-level cache while the tiles of A pass
+/// by.
+private let stripPanels = 4
+/// Bytes of weights that are near enough without being asked for.
+let nearBytes = 1 << 19
+
+/// Rows of A per block, which each strip meets again: short ones in the second-level cache, long ones, which the
+/// processor foresees, in the third.
+private func rowBlock(_ depth: Int) -> Int { depth <= 256 ? 240 : 480 }
 
 func product(_ arguments: UnsafePointer<ProductArguments>) {
   if arguments.pointee.format != .float32 { return reducedProduct(arguments.pointee) }
@@ -13,7 +19,8 @@ func product(_ arguments: UnsafePointer<ProductArguments>) {
     let p = arguments.pointee
     let zeros = UnsafeRawPointer(zeros).assumingMemoryBound(to: Float.self)
     // Blocks of nearly equal heights: a last block of some rows would read all of B for them.
-    var blocks = (p.rows + rowBlock - 1) / rowBlock
+    let most = rowBlock(p.depth)
+    var blocks = (p.rows + most - 1) / most
     var m = 0
     while m < p.rows {
       let rows = (p.rows - m + blocks - 1) / blocks
@@ -30,14 +37,14 @@ func product(_ arguments: UnsafePointer<ProductArguments>) {
   }
 }
 
-/// What the sums of up to four panels start from where there is no bias.
+/// What the sums of a strip start from where there is no bias.
 private struct PanelRow {
   var zeros = (
     splat(0), splat(0), splat(0), splat(0), splat(0), splat(0), splat(0), splat(0)
   )
 }
 
-/// Some rows of A and some k by all panels.
+/// Some rows of A and some k by all panels, strip by strip.
 private func multiplyBlock(
   _ p: ProductArguments, _ m: Int, _ rows: Int, _ k: Int, _ depth: Int, _ zeros: Floats
 ) {
@@ -51,37 +58,65 @@ private func multiplyBlock(
       start: startsFromC ? Floats(c) : p.bias.map { $0 + j } ?? zeros,
       startStride: startsFromC ? p.cStride : 0,
       a: p.a + m * p.aStride + k, aRowStride: p.aStride, aDepthStride: 1,
-      b: p.b + j * p.depth + k * panelColumns, depth: depth)
-    let wholePanels = (p.columns - j) / panelColumns
+      b: p.b + j * p.depth + k * panelColumns, depth: depth,
+      next: p.b + j * p.depth + k * panelColumns, nextBytes: 0)
+    let columns = p.columns - j
+    let wholePanels = columns / panelColumns
     if rows == 1 && wholePanels > 1 {
       let panels = wholePanels < 4 ? 2 : 4
       multiplyRow(panels: panels, operands, panelStride: p.depth * panelColumns, c)
       j += panels * panelColumns
     } else {
-      multiplyRows(rows, p.columns - j, operands, c, p.cStride)
-      j += panelColumns
+      let strip = columns < stripPanels * panelColumns ? columns : stripPanels * panelColumns
+      multiplyRows(
+        rows, strip, operands, bNext: p.depth * panelColumns,
+        asks: p.depth * p.columns * MemoryLayout<Float>.stride > nearBytes, c, p.cStride)
+      j += strip
     }
   }
 }
 
-/// Any number of rows by one panel, of which `columns` exist.
-func multiplyRows(
-  _ rows: Int, _ columns: Int, _ operands: TileOperands, _ c: MutableFloats, _ cStride: Int
+/// Any number of rows by a strip of panels, `bNext` floats apart, of which `columns` exist.
+private func multiplyRows(
+  _ rows: Int, _ columns: Int, _ operands: TileOperands, bNext: Int, asks: Bool,
+  _ c: MutableFloats, _ cStride: Int
 ) {
   var t = operands
   // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
   var tiles = (rows + tileRows - 1) / tileRows
+  // Together they ask for the next strip, a little with each k: the first tile would wait for it, and many
+  // requests at once would hold up the loads.
+  let bytes = panelColumns * MemoryLayout<Float>.stride
+  t.nextBytes = asks ? (bytes + tiles - 1) / tiles : 0
+  t.next = UnsafeRawPointer(operands.b + columns / panelColumns * bNext)
   var r = 0
   while r < rows {
     let height = (rows - r + tiles - 1) / tiles
     tiles -= 1
     t.a = operands.a + r * operands.aRowStride
     t.start = operands.start + r * operands.startStride
-    if columns >= panelColumns {
-      multiplyTile(height, t, c + r * cStride, cStride)
-    } else {
-      multiplyRaggedTile(height, columns, t, c + r * cStride, cStride)
-    }
+    multiplyStrip(height, columns, t, bNext: bNext, c + r * cStride, cStride)
+    t.next += t.nextBytes * t.depth
     r += height
+  }
+}
+
+/// One tile's rows by a strip of panels.
+func multiplyStrip(
+  _ rows: Int, _ columns: Int, _ operands: TileOperands, bNext: Int, _ c: MutableFloats,
+  _ cStride: Int
+) {
+  var t = operands
+  var j = 0
+  while j < columns {
+    if columns - j >= panelColumns {
+      multiplyTile(rows, t, c + j, cStride)
+    } else {
+      multiplyRaggedTile(rows, columns - j, t, c + j, cStride)
+    }
+    j += panelColumns
+    t.start += panelColumns
+    t.b += bNext
+    t.next += bNext * MemoryLayout<Float>.stride
   }
 }

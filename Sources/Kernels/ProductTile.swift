@@ -22,6 +22,9 @@ struct TileOperands {
   /// Panel of B: row k at `k * panelColumns`.
   var b: Floats
   var depth: Int
+  /// What is needed next: with each k of a whole tile another `nextBytes` of it are asked for; 0: nothing is.
+  var next: UnsafeRawPointer
+  var nextBytes: Int
 }
 
 /// One row of a tile.
@@ -45,9 +48,9 @@ struct TileRow {
   }
 }
 
-/// C tile = start + A B. `rows` is a literal at every call, so that the conditions fold away.
+/// C tile = start + A B. `rows` and `asks` are literals at every call, so that the conditions fold away.
 @inline(always) private func tile(
-  rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
+  rows: Int, asks: Bool = false, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
 ) {
   @inline(always) func row(_ r: Int) -> TileRow {
     TileRow(t.start + (r < rows ? r : 0) * t.startStride)
@@ -68,8 +71,13 @@ struct TileRow {
   #endif
   var a = t.a
   var b = t.b
+  var next = t.next
   let s = t.aRowStride
   for _ in 0..<t.depth {
+    if asks {
+      prefetch(next)
+      next += t.nextBytes
+    }
     let b0 = load(b)
     let b1 = load(b + lanes)
     r0.add(a[0], b0, b1)
@@ -121,7 +129,12 @@ func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride:
     case 10: tile(rows: 10, t, c, cStride)
     case 11: tile(rows: 11, t, c, cStride)
   #endif
-  default: tile(rows: tileRows, t, c, cStride)
+  default:
+    if t.nextBytes > 0 {
+      tile(rows: tileRows, asks: true, t, c, cStride)
+    } else {
+      tile(rows: tileRows, t, c, cStride)
+    }
   }
 }
 

@@ -92,7 +92,7 @@ private func multiplyPanels(
       continue
     }
     if panel == .widened {
-      widen(t.weights, depth: t.depth, scratch)
+      widen(t.weights, depth: t.depth, ReducedLayout.vectors, scratch)
       t.weights = Bytes(scratch)
     }
     var tiles = (rows + most - 1) / most

@@ -1,12 +1,10 @@
 import KernelInterface
 
-/// `lstmStep` for weights in reduced precision.
+/// `lstmStep` for int8 weights, and for bfloat16 ones and a few rows.
 func reducedStep(_ s: UnsafePointer<LSTMStepArguments>) {
   let isInteger = s.pointee.format == .int8
-  let widened = (s.pointee.inputWidth + s.pointee.hiddenWidth) * 4 * reducedColumns
-  let isWide = !isInteger && s.pointee.rows >= rowsWorthWidening && widened <= mostWidened
-  let panel = isInteger ? ReducedPanel.int8 : isWide ? .widened : .bfloat16
-  let bytes = isInteger ? 2 * ReducedLayout.longestRow + 4 * stepRows : isWide ? widened : 0
+  let panel = isInteger ? ReducedPanel.int8 : .bfloat16
+  let bytes = isInteger ? 2 * ReducedLayout.longestRow + 4 * stepRows : 0
   withScratch(bytes: bytes + sumBytes) { scratch in
     let z = scratch.assumingMemoryBound(to: Float.self)
     var step = ReducedStep(s, panel, z: z, scratch: scratch + sumBytes)
@@ -37,7 +35,6 @@ private struct ReducedStep {
   var input: ReducedOperands
   var hidden: ReducedOperands
   private let codes: Codes
-  private let widened: MutableFloats
   private let inputScales: MutableFloats
   private let hiddenScales: MutableFloats
   var row = 0
@@ -51,7 +48,6 @@ private struct ReducedStep {
     self.panel = panel
     self.z = z
     let isInteger = panel == .int8
-    widened = scratch.assumingMemoryBound(to: Float.self)
     // int8: two scales for each row, then the codes.
     let scales = scratch.assumingMemoryBound(to: Float.self)
     inputScales = scales
@@ -132,11 +128,6 @@ private struct ReducedStep {
   /// One group, rows in tiles of nearly equal height.
   private func computeRows(_ group: Int) {
     let most = panel.tileRows
-    if panel == .widened {
-      let rows = widened + input.depth * reducedColumns
-      widen(input.weights + group * input.panelStride, depth: input.depth, widened)
-      widen(hidden.weights + group * hidden.panelStride, depth: hidden.depth, rows)
-    }
     var tiles = (rows + most - 1) / most
     var r = 0
     while r < rows {
@@ -162,18 +153,16 @@ private struct ReducedStep {
   }
 
   @inline(always) private func multiply(rows: Int, panels: Int, first: Int, _ group: Int) {
-    if input.depth > 0 { add(input, widened, rows: rows, panels: panels, first: first, group) }
-    let wide = widened + input.depth * reducedColumns
-    add(hidden, wide, rows: rows, panels: panels, first: first, group)
+    if input.depth > 0 { add(input, rows: rows, panels: panels, first: first, group) }
+    add(hidden, rows: rows, panels: panels, first: first, group)
   }
 
   @inline(always) private func add(
-    _ operands: ReducedOperands, _ wide: MutableFloats, rows: Int, panels: Int, first: Int,
-    _ group: Int
+    _ operands: ReducedOperands, rows: Int, panels: Int, first: Int, _ group: Int
   ) {
     var t = operands
     t.a += first * t.aStride
-    t.weights = panel == .widened ? Bytes(wide) : t.weights + group * t.panelStride
+    t.weights += group * t.panelStride
     if panel == .int8 {
       t.rowScales += first
       t.scales += group * reducedColumns

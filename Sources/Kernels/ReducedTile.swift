@@ -33,21 +33,19 @@ struct ReducedOperands {
 /// Columns of a panel.
 @inline(always) var reducedColumns: Int { 4 * lanes }
 
-/// Rows of the batch from which on a bfloat16 panel is widened once for all of them, if it fits.
+/// Rows of the batch from which on bfloat16 weights are widened, a block at a time, once for all of them.
 let rowsWorthWidening = 6
-/// Bytes of a widened panel that stay near enough.
-let mostWidened = 1 << 16
 
-/// Writes a bfloat16 panel as floats.
-func widen(_ panel: Bytes, depth: Int, _ to: MutableFloats) {
+/// Writes a bfloat16 panel as floats, `vectors` of them for each k.
+func widen(_ panel: Bytes, depth: Int, _ vectors: Int, _ to: MutableFloats) {
   for k in 0..<depth {
     let first = loadBits(panel + k * reducedRow)
     let second = loadBits(panel + k * reducedRow + 4 * lanes)
-    let row = to + k * reducedColumns
+    let row = to + k * vectors * lanes
     store(lower(first), row)
-    store(upper(first), row + lanes)
-    store(lower(second), row + 2 * lanes)
-    store(upper(second), row + 3 * lanes)
+    if vectors > 1 { store(upper(first), row + lanes) }
+    if vectors > 2 { store(lower(second), row + 2 * lanes) }
+    if vectors > 3 { store(upper(second), row + 3 * lanes) }
   }
 }
 

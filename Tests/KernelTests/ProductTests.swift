@@ -22,6 +22,7 @@ import Testing
     shapes.append(Shape(m: 0, n: 5, k: 3))
     shapes.append(Shape(m: 300, n: 33, k: 300))
     shapes.append(Shape(m: 30, n: 20, k: 1100))
+    shapes.append(Shape(m: 500, n: 140, k: 20))
     for m in 1...4 { shapes.append(Shape(m: m, n: 250, k: 40)) }
     return shapes
   }()
@@ -92,15 +93,18 @@ import Testing
   ) throws {
     var random = Random(3)
     let kernels = set.kernels
-    let scratch = try Buffer<Float>(count: kernels.outerProductScratch)
+    // The depth that the scratch is for changes no bit.
+    let scratches = try [1, 20, 2000].map {
+      try Buffer<Float>(count: kernels.outerProductScratch($0))
+    }
     for (rows, depth, columns) in [
       (1, 1, 1), (3, 5, 7), (12, 13, 32), (255, 12, 33), (256, 7, 64), (257, 25, 100), (0, 3, 3),
-      (600, 30, 31),
+      (600, 30, 31), (5, 1000, 70), (300, 100, 65),
     ] {
       let a = try Matrix(rows, depth, random: &random)
       let d = try Matrix(rows, columns, random: &random)
-      let c = try Matrix(depth, columns, stride: columns, random: &random)
-      var expected = c.values
+      let initial = try Matrix(depth, columns, stride: columns, random: &random)
+      var expected = initial.values
       for k in 0..<depth {
         for n in 0..<columns {
           for m in 0..<rows {
@@ -108,12 +112,17 @@ import Testing
           }
         }
       }
-      var arguments = OuterProductArguments(
-        rows: rows, depth: depth, columns: columns, a: a.pointer, aStride: a.stride,
-        d: d.pointer, dStride: d.stride, c: c.pointer, cStride: c.stride, scratch: scratch.pointer)
-      kernels.outerProduct(&arguments)
-      #expect(sameBits(c.values, expected), "\(rows) rows, \(depth) x \(columns)")
-      #expect(c.isIntact)
+      for scratch in scratches {
+        let c = try Matrix(depth, columns, stride: columns)
+        for k in 0..<depth { for n in 0..<columns { c[k, n] = initial[k, n] } }
+        var arguments = OuterProductArguments(
+          rows: rows, depth: depth, columns: columns, a: a.pointer, aStride: a.stride,
+          d: d.pointer, dStride: d.stride, c: c.pointer, cStride: c.stride,
+          scratch: scratch.pointer, scratchCount: scratch.count)
+        kernels.outerProduct(&arguments)
+        #expect(sameBits(c.values, expected), "\(rows) rows, \(depth) x \(columns)")
+        #expect(c.isIntact)
+      }
     }
   }
 }

@@ -44,14 +44,25 @@ enum ParallelKernels {
   ) {
     let work = arguments.rows &* arguments.columns &* arguments.depth
     guard threads > 1, work >= worthwhile else {
-      withUnsafePointer(to: arguments) { kernels.outerProduct($0) }
+      var all = arguments
+      kernels.outerProduct(&all)
       return
     }
     var job = Job(arguments: arguments, kernels: kernels)
     job.splitsRows = arguments.columns < threads * kernels.panelWidth
     run(&job, threads) { raw, part, parts in
-      let job = raw.assumingMemoryBound(to: Job<OuterProductArguments>.self).pointee
+      ParallelKernels.outerProductShare(
+        raw.assumingMemoryBound(to: Job<OuterProductArguments>.self).pointee, part, parts)
+    }
+  }
+
+  private static func outerProductShare(
+    _ job: Job<OuterProductArguments>, _ part: Int, _ parts: Int
+  ) {
+    withOuterProductScratch(depth: job.arguments.depth, job.kernels) { scratch, count in
       var own = job.arguments
+      own.scratch = scratch
+      own.scratchCount = count
       if job.splitsRows {
         let rows = ParallelKernels.share(own.depth, unit: ParallelKernels.rowUnit, part, parts)
         own.depth = rows.count
@@ -63,14 +74,21 @@ enum ParallelKernels {
         own.d += columns.lowerBound
         own.c += columns.lowerBound
       }
-      withUnsafeTemporaryAllocation(
-        byteCount: job.kernels.outerProductScratch * MemoryLayout<Float>.stride,
-        alignment: Memory.alignment
-      ) { scratch in
-        guard let base = scratch.baseAddress else { return }
-        own.scratch = base.assumingMemoryBound(to: Float.self)
-        job.kernels.outerProduct(&own)
-      }
+      job.kernels.outerProduct(&own)
+    }
+  }
+
+  /// Scratch of at most 200 KiB: a temporary allocation cannot fail, so it must find room in the reserve for
+  /// bad times (reserve.c).
+  static func withOuterProductScratch(
+    depth: Int, _ kernels: KernelTable, _ body: (UnsafeMutablePointer<Float>, Int) -> Void
+  ) {
+    let count = kernels.outerProductScratch(min(depth, 96))
+    withUnsafeTemporaryAllocation(
+      byteCount: count * MemoryLayout<Float>.stride, alignment: Memory.alignment
+    ) { scratch in
+      guard let base = scratch.baseAddress else { return }
+      body(base.assumingMemoryBound(to: Float.self), count)
     }
   }
 

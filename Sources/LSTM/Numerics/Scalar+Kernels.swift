@@ -54,14 +54,10 @@ extension Float: Scalar {
     threads: Int
   ) {
     let kernels = KernelDispatch.kernels
-    withUnsafeTemporaryAllocation(
-      byteCount: kernels.outerProductScratch * MemoryLayout<Float>.stride,
-      alignment: Memory.alignment
-    ) { scratch in
-      guard let base = scratch.baseAddress else { return }
+    ParallelKernels.withOuterProductScratch(depth: k, kernels) { scratch, count in
       let arguments = OuterProductArguments(
         rows: rows, depth: k, columns: n, a: a, aStride: aStride, d: d, dStride: dStride,
-        c: w, cStride: wStride, scratch: base.assumingMemoryBound(to: Float.self))
+        c: w, cStride: wStride, scratch: scratch, scratchCount: count)
       ParallelKernels.outerProduct(arguments, kernels, threads: threads)
     }
   }

@@ -1,6 +1,6 @@
 import KernelInterface
 
-/// Scratch for the kernels' outer products, one packed panel for each thread.
+/// Scratch for the kernels' outer products, a part of it for each thread.
 struct GradientPanels {
   private let base: UnsafeMutablePointer<Float>
   private let count: Int
@@ -9,12 +9,15 @@ struct GradientPanels {
   static let parts = min(ThreadPool.shared.limit, 16)
 
   init(_ frame: SequenceFrame<Float>, _ kernels: KernelTable) throws(EngineError) {
-    count = kernels.outerProductScratch
+    let cell = frame.description.cell
+    count = kernels.outerProductScratch(max(frame.inputWidth, cell.units, cell.outputWidth))
     base = try frame.plan.arena.allocate(
-      count: Memory.product(count, GradientPanels.parts))
+      count: Memory.product(count, GradientPanels.parts), zeroed: false)
   }
 
-  func panel(_ part: Int) -> UnsafeMutablePointer<Float> { base + part * count }
+  func panel(_ part: Int) -> UnsafeMutableBufferPointer<Float> {
+    UnsafeMutableBufferPointer(start: base + part * count, count: count)
+  }
 }
 
 /// Adds the parameters' gradients of some rows of a block of steps, blocks of columns with padding
@@ -24,7 +27,7 @@ struct GradientPanels {
 struct GradientSums {
   let kernels: KernelTable
   /// Scratch of the kernels' outer product, this thread's own.
-  let panel: UnsafeMutablePointer<Float>
+  let panel: UnsafeMutableBufferPointer<Float>
   let part: Int
   let parts: Int
   let blocks: Int
@@ -67,9 +70,10 @@ struct GradientSums {
     _ w: UnsafeMutablePointer<Float>, stride: Int, rows: Int, depth: Int, columns: Int,
     a: UnsafePointer<Float>, aStride: Int, d: UnsafePointer<Float>, dStride: Int
   ) {
+    guard let scratch = panel.baseAddress else { return }
     var arguments = OuterProductArguments(
       rows: rows, depth: depth, columns: columns, a: a, aStride: aStride, d: d,
-      dStride: dStride, c: w, cStride: stride, scratch: panel)
+      dStride: dStride, c: w, cStride: stride, scratch: scratch, scratchCount: panel.count)
     if columns >= parts * kernels.panelWidth {
       let share = ParallelKernels.share(columns, unit: kernels.panelWidth, part, parts)
       arguments.columns = share.count

@@ -19,10 +19,11 @@ let optimised = [
   // For testing without a processor that has AVX-512: the tiles and layouts of that set in AVX2 instructions
   // (docs/adding-an-instruction-set.md).
   let plays512 = Context.environment["CAROUSEL_AVX512_ON_AVX2"] != nil
-  let avx512: [SwiftSetting] = [
-    .unsafeFlags(optimised + ["-Xcc", plays512 ? "-march=x86-64-v3" : "-march=x86-64-v4"]),
-    .define("KERNELS_AVX512"),
-  ]
+  let avx512: [SwiftSetting] =
+    [
+      .unsafeFlags(optimised + ["-Xcc", plays512 ? "-march=x86-64-v3" : "-march=x86-64-v4"]),
+      .define("KERNELS_AVX512"),
+    ] + (plays512 ? [.define("KERNELS_AVX512_ON_AVX2")] : [])
   let kernelTargets: [Target] = [
     .target(
       name: "KernelsBaseline", dependencies: ["KernelInterface"],

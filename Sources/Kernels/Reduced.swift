@@ -51,7 +51,16 @@ struct Pairs {
 
   /// For each lane the sum of the two products.
   @inline(always) func multiplyPairs(_ a: Pairs, _ b: Pairs) -> Bits {
-    Bits(Builtin.int_x86_avx512_pmaddw_d_512(a.register, b.register))
+    #if KERNELS_AVX512_ON_AVX2
+      let x = Bits(Builtin.bitcast_Vec32xInt16_Vec16xInt32(a.register))
+      let y = Bits(Builtin.bitcast_Vec32xInt16_Vec16xInt32(b.register))
+      let first = Builtin.mul_Vec16xInt32(
+        ((x &<< 16) &>> 16).register, ((y &<< 16) &>> 16).register)
+      let second = Builtin.mul_Vec16xInt32((x &>> 16).register, (y &>> 16).register)
+      return Bits(Builtin.add_Vec16xInt32(first, second))
+    #else
+      return Bits(Builtin.int_x86_avx512_pmaddw_d_512(a.register, b.register))
+    #endif
   }
 
   /// The larger of two numbers without sign.

@@ -96,7 +96,7 @@ def _headline(row: Row, content: dict[str, Any]) -> str:
     if good and "first_correct" in good[0] and good[0]["first_correct"] < good[0]["sequences"]:
         first = statistics.median(run["first_correct"] for run in good)
         median = f"ST1 {first:,.0f}, ST2 {median}"
-    wrong = [run["wrong"] for run in good if "wrong" in run]
+    wrong = [run["wrong"] for run in good or runs if "wrong" in run]
     errors = f"{statistics.median(wrong):,.0f}" if wrong else "-"
     return (
         f"| {row.title} | {CONTENDERS[row.headline].label} | {len(good)} of {len(runs)} | {median} "

@@ -115,8 +115,10 @@ extern "C" {
  *
  * Fork.      A process may fork at any time, even while other threads are in the library: parent and
  *            child may both go on using every object that no other thread was using at that moment,
- *            and the child makes threads of its own. fork waits for a file that is being read or
- *            written.
+ *            and the child makes threads of its own. fork waits for a file that another thread reads
+ *            or writes. A thread that forks from inside a call (a crash reporter in a signal handler, a
+ *            plug-in of libhdf5, an allocator) does not wait for itself: the call goes on in the
+ *            parent, and may go on in the child.
  *
  * Since.     Everything is part of version 1.0 unless its description names a later one.
  */
@@ -521,8 +523,9 @@ carousel_status carousel_network_reset_states(carousel_network *network);
  * 8  Streams: one step at a time
  * ============================================================================================
  *
- * A stream holds the states of a batch of sequences that advance together. Steps neither
- * allocate, nor lock, nor make system calls, so they may run in an audio callback. Networks with
+ * A stream holds the states of a batch of sequences that advance together. Steps, and
+ * carousel_stream_reset, _snapshot, _restore and _get_info, neither allocate, nor lock, nor make system
+ * calls, so they may run in an audio callback. Networks with
  * layers that need the whole sequence (bidirectional ones, pooling over time) are refused when
  * the stream is made, with the layer's name.
  *
@@ -585,7 +588,7 @@ carousel_status carousel_stream_save(
     const carousel_stream *stream, const char *path, const carousel_save_options *options);
 
 /* The state that carousel_stream_save wrote, into a stream of the same network and batch: it goes on
- * bit for bit, in whatever process. */
+ * bit for bit, in whatever process. Read files of your own only: there is no untrusted mode. */
 carousel_status carousel_stream_load(carousel_stream *stream, const char *path);
 
 /* Takes over the network's present parameters; the state stays. Allocates. */
@@ -1438,7 +1441,8 @@ carousel_status carousel_trainer_get_step_size(
 carousel_status carousel_trainer_save(const carousel_trainer *trainer, const char *path);
 
 /* Goes on from a checkpoint: fills the trainer, and its network's parameters. Network and options
- * must be those of the trainer that was saved (CAROUSEL_ERROR_STATE if not). */
+ * must be those of the trainer that was saved (CAROUSEL_ERROR_STATE if not). Read checkpoints of your own
+ * only: there is no untrusted mode (carousel_network_load has one, and reads the network in them). */
 carousel_status carousel_trainer_resume(carousel_trainer *trainer, const char *path);
 
 /* ============================================================================================

@@ -23,16 +23,26 @@ func activateRow(_ function: KernelActivation, _ n: Int, _ x: Floats, _ y: Mutab
   switch function.code {
   case .linear, .softmax, .tanh, .sigmoid: return x
   case .hardSigmoid: return atLeast(atMost(fma(a, x, b), splat(1)), zero)
-  case .relu: return select(x .< c, a * (x - c), atMost(x, b))
+  case .relu:
+    // Not 0 times minus infinity.
+    let below = function.a == 0 ? zero : a * (x - c)
+    return select(x .< c, below, atMost(x, b))
   case .elu: return select(x .<= zero, a * exponentialMinusOne(atMost(x, zero)), x) * b
-  case .gelu: return x * normalDistribution(x)
-  case .geluTanh: return x * sigmoid(geluTanhArgument(x))
-  case .silu: return x * sigmoid(x)
+  case .gelu: return belowFinite(x) * normalDistribution(x)
+  case .geluTanh: return belowFinite(x) * sigmoid(geluTanhArgument(x))
+  case .silu: return belowFinite(x) * sigmoid(x)
   case .softplus: return softplus(x)
-  case .softsign: return x / (splat(1) + magnitude(x))
+  case .softsign:
+    let finite = clip(x, largest)
+    return finite / (splat(1) + magnitude(finite))
   case .exponential: return exponential(x)
   }
 }
+
+private let largest: Float = 0x1.fffffep127
+
+/// The most negative float instead of minus infinity, whose product with 0 is NaN.
+@inline(always) private func belowFinite(_ x: Vector) -> Vector { atLeast(x, splat(-largest)) }
 
 @inline(always) private func map(
   _ n: Int, _ x: Floats, _ y: MutableFloats, _ function: (Vector) -> Vector
@@ -70,6 +80,9 @@ func differentiateRow(
   }
 }
 
+/// Beyond ± this number the slopes of GELU and SiLU are 0 and 1, and the squares in them still finite.
+private let bent: Float = 1000
+
 @inline(always) private func slopeValue(
   _ function: KernelActivation, _ x: Vector, _ y: Vector
 ) -> Vector {
@@ -84,10 +97,12 @@ func differentiateRow(
   case .relu: return select(x .< c, a, select(x .>= b, zero, one))
   case .elu: return select(x .<= zero, a * exponential(atMost(x, zero)), one) * b
   case .gelu:
+    let x = clip(x, bent)
     let density = splat(0.398_942_28) * exponential(splat(-0.5) * x * x)
     return fma(x, density, normalDistribution(x))
-  case .geluTanh: return geluTanhSlope(x)
+  case .geluTanh: return geluTanhSlope(clip(x, bent))
   case .silu:
+    let x = clip(x, bent)
     let s = sigmoid(x)
     return fma(x * s, one - s, s)
   case .softplus: return zero - exponentialMinusOne(zero - y)

@@ -89,6 +89,28 @@ import Testing
     }
   }
 
+  /// No function has the NaN of infinity times 0, neither its values nor its slopes.
+  @Test(arguments: instructionSets, activations)
+  func isANumberEverywhere(set: InstructionSet, activation: Activation) throws {
+    let x = Self.inputs
+    let y = try Self.apply(set, activation, x)
+    #expect(y.allSatisfy { !$0.isNaN })
+    let input = try Matrix(1, x.count, values: x)
+    let output = try Matrix(1, x.count, values: y)
+    let gradient = try Matrix(1, x.count, values: Array(repeating: 1, count: x.count))
+    var arguments = ActivationArguments(
+      function: KernelActivation(activation), rows: 1, columns: x.count,
+      input: input.pointer, inputStride: input.stride,
+      output: output.pointer, outputStride: output.stride,
+      gradient: gradient.pointer, gradientStride: gradient.stride)
+    set.kernels.activateBackward(&arguments)
+    #expect(gradient.values.allSatisfy { !$0.isNaN })
+    for x in x {
+      let value = ActivationMath.value(activation, Double(x))
+      #expect(!value.isNaN && !ActivationMath.derivative(activation, Double(x), value).isNaN)
+    }
+  }
+
   @Test(arguments: activations) func instructionSetsAgree(activation: Activation) throws {
     guard let first = fusedSets.first else { return }
     let expected = try Self.apply(first, activation, Self.inputs)

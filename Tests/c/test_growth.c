@@ -1,6 +1,9 @@
-/* Nothing grows: after making and freeing everything 10^5 times (or as often as the argument says), as many
- * allocations are alive as before; and a stream of 10^6 steps, taken in chunks of every size, gives the
- * bits of one call on the whole sequence, without growing. */
+/* Nothing grows: after making and freeing everything, and loading, running and freeing a network, 10^5
+ * times each (or as often as the argument says), as many allocations are alive and as much memory is
+ * in use as before; and a stream of 10^6 steps, taken in chunks of every size, gives the
+ * bits of one call on the whole sequence, without growing.
+ *
+ *   test-growth FOLDER [ROUNDS] */
 #define _GNU_SOURCE
 #include "harness.h"
 
@@ -76,20 +79,32 @@ static void make_and_free_everything(carousel_network *network) {
     carousel_builder_free(builder);
 }
 
-static void test_cycles(long cycles) {
-    carousel_network *network = make_network(CAROUSEL_FLOAT32, 0);
+static char path[1024];
+
+static void load_and_run(carousel_network *network) {
+    float input[2 * 3 * 3] = {0}, output[2 * 2];
+    carousel_network *loaded = NULL;
+    (void)network;
+    if (carousel_network_load(path, NULL, &loaded) ||
+        carousel_network_forward(loaded, input, 2, 3, output, 4))
+        CHECK(!"the file can be loaded and run");
+    carousel_network_free(loaded);
+}
+
+static void test_rounds(
+    const char *what, void (*round)(carousel_network *), carousel_network *network, long rounds) {
     long i, before, after, pages;
     /* More than the queue of freed handles holds. */
-    for (i = 0; i < 2000; i++) make_and_free_everything(network);
+    for (i = 0; i < 5000; i++) round(network);
     before = live;
     pages = resident();
-    for (i = 0; i < cycles; i++) make_and_free_everything(network);
+    for (i = 0; i < rounds; i++) round(network);
     after = live;
     pages = resident() - pages;
-    printf("%ld cycles: %ld allocations and %ld pages more\n", cycles, after - before, pages);
+    printf("%s, %ld rounds: %ld allocations and %ld pages more\n", what, rounds, after - before,
+           pages);
     CHECK(after == before);
     CHECK(pages <= 64);
-    carousel_network_free(network);
 }
 
 static void test_long_stream(int64_t steps) {
@@ -123,8 +138,17 @@ static void test_long_stream(int64_t steps) {
 }
 
 int main(int count, char **arguments) {
+    const long rounds = count > 2 ? atol(arguments[2]) : 100000;
+    carousel_network *network = make_network(CAROUSEL_FLOAT32, 0);
+    if (count < 2) return 2;
+    snprintf(path, sizeof path, "%s/growth.h5", arguments[1]);
+    SUCCEEDS(carousel_network_save(network, path, NULL));
     carousel_set_threads(1);
-    test_cycles(count > 1 ? atol(arguments[1]) : 100000);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    test_rounds("make and free", make_and_free_everything, network, rounds);
+    test_rounds("load, run, free", load_and_run, network, rounds);
     test_long_stream(1000000);
+    carousel_network_free(network);
+    remove(path);
     return finish();
 }

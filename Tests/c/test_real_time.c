@@ -1,4 +1,4 @@
-/* A step of a stream allocates nothing, takes no lock and makes no system call, for every kind of
+/* A step of a stream, and what resets, copies out or copies in its state, allocates nothing, takes no lock and makes no system call, for every kind of
  * layer that runs step by step: the allocator and the mutexes are counted by functions of this
  * program that stand before the C library's, and the steps run under strict seccomp, where any system
  * call but read and write kills the process. */
@@ -77,6 +77,18 @@ static int take_steps(
     return code;
 }
 
+/* What an audio host does between blocks. */
+static int move_state(carousel_stream *stream, void *state) {
+    carousel_stream_info info;
+    int code = 0;
+    CAROUSEL_INIT(info);
+    code |= carousel_stream_get_info(stream, &info);
+    code |= carousel_stream_snapshot(stream, state, info.state_size);
+    code |= carousel_stream_reset(stream);
+    code |= carousel_stream_restore(stream, state, info.state_size);
+    return code;
+}
+
 static carousel_array row_array(float *data, int64_t batch, int64_t count, int is_ids) {
     return array_of(data, is_ids ? 1 : 2, batch, count / batch, 1);
 }
@@ -86,6 +98,7 @@ static void check_stream(const char *what, carousel_network *network, int64_t ba
     carousel_stream_info info;
     carousel_array in, out;
     float *input, *output;
+    void *state;
     int i, made, taken, code;
     pid_t child;
     CAROUSEL_INIT(info);
@@ -97,13 +110,14 @@ static void check_stream(const char *what, carousel_network *network, int64_t ba
     SUCCEEDS(carousel_stream_get_info(stream, &info));
     input = malloc((size_t)info.input_count * sizeof(float));
     output = malloc((size_t)info.output_count * sizeof(float));
+    state = malloc(info.state_size + 1);
     for (i = 0; i < info.input_count; i++) input[i] = (float)(i % 3);
     in = row_array(input, batch, info.input_count, is_ids);
     out = row_array(output, batch, info.output_count, 0);
     /* What is resolved or set up once happens in the first steps. */
-    code = take_steps(stream, input, output, &in, &out);
+    code = take_steps(stream, input, output, &in, &out) | move_state(stream, state);
     allocations = locks = 0;
-    code |= take_steps(stream, input, output, &in, &out);
+    code |= take_steps(stream, input, output, &in, &out) | move_state(stream, state);
     made = allocations, taken = locks;
     CHECK(code == 0);
     if (made || taken)
@@ -114,7 +128,7 @@ static void check_stream(const char *what, carousel_network *network, int64_t ba
     child = fork();
     if (child == 0) {
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
-        code = take_steps(stream, input, output, &in, &out);
+        code = take_steps(stream, input, output, &in, &out) | move_state(stream, state);
         syscall(SYS_exit, code != 0);
     }
     waitpid(child, &code, 0);
@@ -122,6 +136,7 @@ static void check_stream(const char *what, carousel_network *network, int64_t ba
     CHECK(WIFEXITED(code) && WEXITSTATUS(code) == 0);
     free(input);
     free(output);
+    free(state);
     carousel_stream_free(stream);
 }
 

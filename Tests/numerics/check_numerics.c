@@ -47,22 +47,22 @@ static double selu(double x) {
     return 1.050700987355480493419334985294 *
         (x > 0 ? x : 1.673263242354377284817042991671 * expm1_of(x));
 }
-/* At minus infinity these are infinity times 0: NaN. */
-static double relu(double x) { return x < 0 ? 0 * x : x; }
+static double relu(double x) { return x < 0 ? 0 : x; }
 static double gelu(double x) {
-    if (fabs(x) > 20 && !isinf(x)) return x > 0 ? x : 0;
+    if (fabs(x) > 20) return x > 0 ? x : 0;
     return fabs(x) < 1e-9 ? 0.5 * x : 0.5 * x * erfc(-x / sqrt(2));
 }
 static double gelu_tanh(double x) {
     /* (1 + tanh u) / 2 is sigmoid(2u), which does not cancel. */
+    if (x < -1e9) return 0;
     return x * sigmoid(2 * sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x));
 }
-static double silu(double x) { return x * sigmoid(x); }
+static double silu(double x) { return x < -1e9 ? 0 : x * sigmoid(x); }
 static double softplus(double x) {
     const double e = exp_of(-fabs(x));
     return fmax(x, 0) + (e < 1e-12 ? e : log1p(e)) + 0 * (x != x ? x : 0);
 }
-static double softsign(double x) { return x / (1 + fabs(x)); }
+static double softsign(double x) { return isinf(x) ? copysign(1, x) : x / (1 + fabs(x)); }
 
 typedef struct function {
     const char *name;

@@ -95,3 +95,70 @@ def test_silence_dies_away_into_zeros() -> None:
     got, reference = net(x), exact(x.astype(np.float64))
     np.testing.assert_allclose(got, reference, rtol=0, atol=1e-6)
     assert np.abs(got[0, -1]).max() < 1e-30
+
+
+# At minus infinity and infinity; for the functions with parameters, theirs by default.
+LIMITS: dict[str, tuple[float, float]] = {
+    "linear": (-np.inf, np.inf),
+    "tanh": (-1, 1),
+    "sigmoid": (0, 1),
+    "hard_sigmoid": (0, 1),
+    "hard_sigmoid_keras2": (0, 1),
+    "relu": (0, np.inf),
+    "elu": (-1, np.inf),
+    "selu": (-1.0507009873554805 * 1.6732632423543772, np.inf),
+    "gelu": (0, np.inf),
+    "gelu_tanh": (0, np.inf),
+    "silu": (0, np.inf),
+    "softplus": (0, np.inf),
+    "softsign": (-1, 1),
+    "exponential": (0, np.inf),
+}
+# f(x) = f(0) + f'(0) x near 0; the slopes on the left and on the right.
+AT_ZERO = {
+    "sigmoid": 0.5,
+    "hard_sigmoid": 0.5,
+    "hard_sigmoid_keras2": 0.5,
+    "exponential": 1,
+    "softplus": np.log(2),
+}
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+SLOPES = {
+    "sigmoid": (0.25, 0.25),
+    "hard_sigmoid": (1 / 6, 1 / 6),
+    "hard_sigmoid_keras2": (0.2, 0.2),
+    "relu": (0, 1),
+    "selu": (SELU_SCALE * SELU_ALPHA, SELU_SCALE),
+    "gelu": (0.5, 0.5),
+    "gelu_tanh": (0.5, 0.5),
+    "silu": (0.5, 0.5),
+    "softplus": (0.5, 0.5),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("name", LIMITS)
+def test_limits_and_denormal_numbers(name: str, instruction_set: str, dtype: Any) -> None:
+    usual = carousel.instruction_set()
+    try:
+        carousel.set_instruction_set(instruction_set)
+    except carousel.Error as error:
+        pytest.skip(str(error))
+    try:
+        info = np.finfo(dtype)
+        tiny = np.array([-info.tiny / 2, -info.smallest_subnormal, -0.0, 0.0], dtype)
+        x = np.concatenate([tiny, -tiny[::-1], [-np.inf, -info.max, np.nan, info.max, np.inf]])
+        x = x.astype(dtype)
+        net = carousel.Network([layers.Activation(name)], input_size=len(x), dtype=dtype)
+        y = net(x[None, None])[0, 0]
+    finally:
+        carousel.set_instruction_set(usual)
+    below, above = (np.array(limit, dtype) for limit in LIMITS[name])
+    np.testing.assert_allclose(y[8], below, rtol=4 * info.eps)
+    np.testing.assert_allclose(y[12], above, rtol=4 * info.eps)
+    np.testing.assert_allclose(y[9], info.min if below == -np.inf else below, rtol=4 * info.eps)
+    assert np.isnan(y[10]) and np.isfinite(y[9]) and not np.isnan(y[11])
+    slope, right = SLOPES.get(name, (1, 1))
+    expected = AT_ZERO.get(name, 0) + x[:8] * np.where(x[:8] < 0, slope, right).astype(dtype)
+    np.testing.assert_allclose(y[:8], expected, rtol=4 * info.eps, atol=info.smallest_subnormal)

@@ -19,6 +19,8 @@ public final class Execution<S: Scalar> {
   /// By node.
   let signals: [Signal<S>]
   let runs: [LayerRun<S>?]
+  /// The states of all recurrent layers, in the order of the layers.
+  public let states: [StateSlot<S>]
 
   /// - Parameter gradients: where the parameters' gradients go; nil: into memory of the execution's own.
   public init(
@@ -67,6 +69,7 @@ public final class Execution<S: Scalar> {
     }
     self.signals = signals
     self.runs = runs
+    states = runs.flatMap { $0?.states ?? [] }
   }
 
   private static func inputSignal(
@@ -144,13 +147,11 @@ public final class Execution<S: Scalar> {
   }
 
   /// All initial states are zero again, or what the network has learned.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
   public func resetStates() {
-    for run in runs {
-      run?.hasGivenStates = false
-      for state in run?.states ?? [] {
-        state.initial.update(repeating: 0, count: batch * state.stride)
-      }
-    }
+    for run in runs { run?.hasGivenStates = false }
+    for state in states { state.initial.update(repeating: 0, count: batch * state.stride) }
   }
 
   /// Begins where another execution of the same network is.
@@ -170,8 +171,6 @@ public final class Execution<S: Scalar> {
   public func output(_ index: Int) -> Signal<S> { signals[network.description.outputs[index]] }
   /// The signal of the network's input number `index`.
   public func input(_ index: Int) -> Signal<S> { signals[network.description.inputs[index]] }
-  /// The states of all recurrent layers, in the order of the layers.
-  public var states: [StateSlot<S>] { runs.flatMap { $0?.states ?? [] } }
   /// The run to which state number `index` belongs.
   func run(ofState index: Int) -> LayerRun<S>? {
     var first = 0

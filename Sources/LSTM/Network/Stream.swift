@@ -1,5 +1,5 @@
-/// The state of one running batch of sequences: one step goes in, one comes out. A step neither
-/// allocates nor locks. Keeps the weights that it was made with until `updateWeights`.
+/// The state of one running batch of sequences: one step goes in, one comes out. A step, and what
+/// resets, copies out or copies in the state, neither allocates nor locks. Keeps the weights that it was made with until `updateWeights`.
 public final class Stream<S: Scalar>: @unchecked Sendable {
   public let network: Network<S>
   public private(set) var execution: Execution<S>
@@ -79,6 +79,8 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
   }
 
   /// All states to their initial values: zero, or what the network has learned.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
   public func reset() {
     execution.resetStates()
     for run in execution.runs { run?.setLearnedStates() }
@@ -100,6 +102,8 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
   }
 
   /// Copies the whole state out: the states of all recurrent layers in order, each (batch, width).
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
   public func snapshot(into values: UnsafeMutablePointer<S>) {
     var next = values
     for state in execution.states {
@@ -111,6 +115,8 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
   }
 
   /// Copies a whole state in, as `snapshot` wrote it.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
   public func restore(from values: UnsafePointer<S>) {
     var next = values
     for state in execution.states {

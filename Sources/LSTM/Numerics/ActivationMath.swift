@@ -24,16 +24,19 @@ public enum ActivationMath {
     case .hardSigmoidKeras2: return clipToUnit(0.2 * x + 0.5)
     case .relu(let slope, let maximum, let threshold):
       if let maximum, x >= maximum { return maximum }
-      return x >= threshold ? x : slope * (x - threshold)
+      if x < threshold { return slope == 0 ? 0 : slope * (x - threshold) }
+      return x
     case .elu(let alpha): return x > 0 ? x : alpha * expm1(x)
     case .selu: return seluScale * (x > 0 ? x : seluAlpha * expm1(x))
     case .gelu(let approximate):
       return approximate
-        ? 0.5 * x * (1 + hyperbolicTangent(geluScale * (x + 0.044715 * x * x * x)))
-        : 0.5 * x * erfc(-x / 2.0.squareRoot())
-    case .silu: return x * sigmoid(x)
+        ? 0.5 * belowFinite(x) * (1 + hyperbolicTangent(geluScale * (x + 0.044715 * x * x * x)))
+        : 0.5 * belowFinite(x) * erfc(-x / 2.0.squareRoot())
+    case .silu: return belowFinite(x) * sigmoid(x)
     case .softplus: return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x))
-    case .softsign: return x / (1 + abs(x))
+    case .softsign:
+      let x = clip(x, .greatestFiniteMagnitude)
+      return x / (1 + abs(x))
     case .exponential: return exp(x)
     case .softmax: return 1
     }
@@ -53,6 +56,7 @@ public enum ActivationMath {
     case .elu(let alpha): return x > 0 ? 1 : y + alpha
     case .selu: return x > 0 ? seluScale : y + seluScale * seluAlpha
     case .gelu(let approximate):
+      let x = clip(x, bent)
       if approximate {
         let t = hyperbolicTangent(geluScale * (x + 0.044715 * x * x * x))
         return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * geluScale * (1 + 3 * 0.044715 * x * x)
@@ -60,6 +64,7 @@ public enum ActivationMath {
       let density = exp(-0.5 * x * x) / (2 * Double.pi).squareRoot()
       return 0.5 * erfc(-x / 2.0.squareRoot()) + x * density
     case .silu:
+      let x = clip(x, bent)
       let s = sigmoid(x)
       return s + x * s * (1 - s)
     case .softplus: return sigmoid(x)
@@ -75,6 +80,18 @@ public enum ActivationMath {
     if x >= 0 { return 1 / (1 + exp(-x)) }
     let e = exp(x)
     return e / (1 + e)
+  }
+
+  /// Beyond ± this number the slopes of GELU and SiLU are 0 and 1, and the squares in them still finite.
+  private static let bent = 1000.0
+
+  private static func clip(_ x: Double, _ limit: Double) -> Double {
+    x.isNaN ? x : min(max(x, -limit), limit)
+  }
+
+  /// The most negative number instead of minus infinity, whose product with 0 is NaN.
+  private static func belowFinite(_ x: Double) -> Double {
+    x == -.infinity ? -.greatestFiniteMagnitude : x
   }
 
   private static func clipToUnit(_ x: Double) -> Double { x.isNaN ? x : min(max(x, 0), 1) }

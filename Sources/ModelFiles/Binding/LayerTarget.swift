@@ -2,7 +2,9 @@ import LSTM
 
 /// A layer of an architecture that owns weights, as the thing that a file's arrays are bound to.
 struct LayerTarget {
-  enum Kind {
+  /// Indirect, because a description takes half a kilobyte. (And in one of that size the case is two bits
+  /// beside bytes that are never written: to valgrind, a jump on uninitialised memory.)
+  indirect enum Kind {
     case recurrent(RecurrentDescription)
     case bidirectional(BidirectionalDescription)
     /// A layer that is not recurrent (without its TimeDistributed).

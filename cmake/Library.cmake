@@ -58,7 +58,8 @@ target_link_options(carousel PRIVATE
   -static-stdlib
   "SHELL:-L ${PROJECT_BINARY_DIR}/archives"
   "SHELL:-Xlinker --version-script=${exports}"
-  "$<$<NOT:$<BOOL:${CAROUSEL_FUZZ}>>:SHELL:-Xlinker -z -Xlinker defs>"
+  # What sanitizers call is in the programs.
+  "$<$<STREQUAL:${CAROUSEL_SANITIZER},>:SHELL:-Xlinker -z -Xlinker defs>"
   # The thread pool's workers sleep in this library: it stays when a program closes it.
   "SHELL:-Xlinker -z -Xlinker nodelete"
   # The runtime's link file names libstdc++; nothing else that is not used becomes a dependency.

@@ -12,9 +12,10 @@
 static int checks_made, checks_failed;
 
 static void check_that(int holds, const char *text, const char *file, int line) {
-    checks_made++;
+    /* From any thread. */
+    __atomic_add_fetch(&checks_made, 1, __ATOMIC_RELAXED);
     if (holds) return;
-    checks_failed++;
+    __atomic_add_fetch(&checks_failed, 1, __ATOMIC_RELAXED);
     fprintf(stderr, "%s:%d: failed: %s\n  last error: %s\n", file, line, text,
             carousel_last_error_message());
 }

@@ -573,7 +573,7 @@ static void check_builder(void) {
     static carousel_conv1d_options conv;
     static carousel_pooling1d_options pooling;
     static carousel_activation activation, unknown_activation;
-    static const char *inputs[2] = {"input", "input"}, *nothing[1] = {"nothing"};
+    static const char *inputs[2] = {"input", "input"}, *nothing[2] = {"nothing", "nothing"};
     static const int64_t shape[2] = {3, -1}, bad_shape[2] = {-1, -1}, zero[2] = {0, 3};
     static intptr_t bad_inputs[2], bad_shapes[3], bad_activations[2], not_rates[4], nan_only[1];
     static const intptr_t unnamed[] = {0, P("nothing"), P("\xff")}, bad_states[] = {-1, 4, 77};

@@ -239,7 +239,9 @@ enum TensorFlow1Format {
   private static func readPlainLayers(
     _ catalog: ArrayCatalog, _ targets: [LayerTarget], _ result: inout [String: WeightArray]
   ) throws(EngineError) {
-    let leaves: Set<String> = ["kernel", "embeddings", "embedding_matrix", "gamma", "moving_mean"]
+    let leaves: Set<String> = [
+      "kernel", "embeddings", "embedding_matrix", "gamma", "moving_mean", "alpha",
+    ]
     var units: [ModuleBinding<Void>.Unit] = []
     for name in catalog.names where leaves.contains(leaf(name)) {
       let path = Array(name.dropLast())
@@ -265,6 +267,8 @@ enum TensorFlow1Format {
         try set("embeddings", "embeddings", "embedding_matrix")
       case .batchNormalization, .layerNormalization:
         for part in ["gamma", "beta", "moving_mean", "moving_variance"] { try set(part, part) }
+      case .prelu:
+        try set("alpha", "alpha")
       default:
         try set("kernel", "kernel")
         try set("bias", "bias")

@@ -152,12 +152,14 @@ def test_limits_and_denormal_numbers(name: str, instruction_set: str, dtype: Any
         x = x.astype(dtype)
         net = carousel.Network([layers.Activation(name)], input_size=len(x), dtype=dtype)
         y = net(x[None, None])[0, 0]
+        slopes = net.backpropagate(x[None, None], np.ones((1, 1, len(x)), dtype)).input[0, 0]
     finally:
         carousel.set_instruction_set(usual)
     below, above = (np.array(limit, dtype) for limit in LIMITS[name])
     np.testing.assert_allclose(y[8], below, rtol=4 * info.eps)
     np.testing.assert_allclose(y[12], above, rtol=4 * info.eps)
     np.testing.assert_allclose(y[9], info.min if below == -np.inf else below, rtol=4 * info.eps)
+    assert (np.isnan(slopes) <= np.isnan(x)).all()
     assert np.isnan(y[10]) and np.isfinite(y[9]) and not np.isnan(y[11])
     slope, right = SLOPES.get(name, (1, 1))
     expected = AT_ZERO.get(name, 0) + x[:8] * np.where(x[:8] < 0, slope, right).astype(dtype)

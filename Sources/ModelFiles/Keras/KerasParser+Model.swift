@@ -96,11 +96,11 @@ extension KerasModel {
   /// The call and the output that a tensor points to exist.
   fileprivate func check(_ tensor: KerasTensor) throws(EngineError) {
     let layer = layers[tensor.layer]
-    guard tensor.call < max(calls[tensor.layer].count, 1) else {
+    guard (0..<max(calls[tensor.layer].count, 1)).contains(tensor.call) else {
       throw EngineError(
         .format,
         "\(layer.displayName) is called \(calls[tensor.layer].count) times, but the "
-          + "result of call \(tensor.call + 1) is used")
+          + "result of call number \(tensor.call), counted from 0, is used")
     }
     let count: Int
     if case .model(let inner) = layer.content {

@@ -23,6 +23,7 @@ import Builtin
   typealias FloatRegister = Builtin.Vec16xFPIEEE32
   typealias IntRegister = Builtin.Vec16xInt32
   typealias MaskRegister = Builtin.Vec16xInt1
+  typealias PairRegister = Builtin.Vec32xInt16
   /// Floats in a vector.
   @inline(always) var lanes: Int { 16 }
   let instructionSetName: StaticString = "avx512"
@@ -30,12 +31,14 @@ import Builtin
   typealias FloatRegister = Builtin.Vec8xFPIEEE32
   typealias IntRegister = Builtin.Vec8xInt32
   typealias MaskRegister = Builtin.Vec8xInt1
+  typealias PairRegister = Builtin.Vec16xInt16
   @inline(always) var lanes: Int { 8 }
   let instructionSetName: StaticString = "avx2"
 #else
   typealias FloatRegister = Builtin.Vec4xFPIEEE32
   typealias IntRegister = Builtin.Vec4xInt32
   typealias MaskRegister = Builtin.Vec4xInt1
+  typealias PairRegister = Builtin.Vec8xInt16
   @inline(always) var lanes: Int { 4 }
   let instructionSetName: StaticString = "baseline"
 #endif

@@ -1,8 +1,16 @@
 // The operations on vectors of 8 floats, in the compiler's terms. Vector16.swift, Vector8.swift and
-// Vector4.swift differ in this number only; one of them is compiled.
+// Vector4.swift differ in this number and its double only; one of them is compiled.
 
 #if KERNELS_AVX2
   import Builtin
+
+  #if canImport(Glibc)
+    import Glibc
+  #elseif canImport(Musl)
+    import Musl
+  #else
+    import Darwin
+  #endif
 
   @inline(always) func splat(_ x: Float) -> Vector {
     let zero: FloatRegister = Builtin.zeroInitializer()
@@ -45,6 +53,32 @@
 
   @inline(always) func float(_ x: Bits) -> Vector {
     Vector(Builtin.bitcast_Vec8xInt32_Vec8xFPIEEE32(x.register))
+  }
+
+  /// Whole numbers with sign.
+  @inline(always) func number(_ x: Bits) -> Vector {
+    Vector(Builtin.sitofp_Vec8xInt32_Vec8xFPIEEE32(x.register))
+  }
+
+  @inline(always) func pairs(_ x: Bits) -> Pairs {
+    Pairs(Builtin.bitcast_Vec8xInt32_Vec16xInt16(x.register))
+  }
+
+  @inline(always) func bits(_ x: Pairs) -> Bits {
+    Bits(Builtin.bitcast_Vec16xInt16_Vec8xInt32(x.register))
+  }
+
+  /// 2 · `lanes` bytes, as 16-bit integers.
+  @inline(always) func loadBytes(_ p: Bytes) -> Pairs {
+    var v: Builtin.Vec16xInt8 = Builtin.zeroInitializer()
+    memcpy(&v, p, 2 * lanes)
+    return Pairs(Builtin.sext_Vec16xInt8_Vec16xInt16(v))
+  }
+
+  /// The lower halves of the lanes.
+  @inline(always) func storeLowerHalves(_ x: Bits, _ p: Codes) {
+    var v = Builtin.trunc_Vec8xInt32_Vec8xInt16(x.register)
+    memcpy(p, &v, 2 * lanes)
   }
 
   extension Vector {
@@ -102,6 +136,15 @@
 
     @inline(always) static func &- (a: Bits, b: Bits) -> Bits {
       Bits(Builtin.sub_Vec8xInt32(a.register, b.register))
+    }
+
+    @inline(always) static func &* (a: Bits, b: Bits) -> Bits {
+      Bits(Builtin.mul_Vec8xInt32(a.register, b.register))
+    }
+
+    /// Of numbers without sign.
+    @inline(always) static func .> (a: Bits, b: Bits) -> Mask {
+      Mask(Builtin.cmp_ugt_Vec8xInt32(a.register, b.register))
     }
 
     @inline(always) static func &<< (a: Bits, count: UInt32) -> Bits {

@@ -66,6 +66,7 @@ extension ModelContents {
   /// Leaves out biases of zeros that a network without biases has no place for: layouts that always have
   /// biases (Chainer, TF1) hold them so.
   mutating func dropZeroBiases(absentFrom network: AnyNetwork) {
+    guard weights.count > network.parameters.count else { return }
     let known = Set(network.parameters.map(\.name))
     for key in weights.keys.sorted() where key.hasSuffix("/bias") && !known.contains(key) {
       guard let array = weights[key],

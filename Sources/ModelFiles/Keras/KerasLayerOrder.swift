@@ -16,18 +16,20 @@ struct KerasLayerOrder {
   /// - Parameter maskDepth: Operations that a Masking layer's input passes on its way to what reads the mask, beyond
   ///   the layer itself: none in tf.keras, whose graphs leave masks out, one or more in Keras 3.
   static func layers(of description: NetworkDescription, maskDepth: Int = 0) -> [Int] {
-    var order = KerasLayerOrder(description)
-    order.walkBack(maskDepth: maskDepth)
-    return Set(order.owners).sorted { first, second in
-      let (a, b) = (order.depths[first, default: 0], order.depths[second, default: 0])
+    KerasLayerOrder(description, maskDepth: maskDepth).sortedLayers
+  }
+
+  private var sortedLayers: [Int] {
+    Set(owners).sorted { first, second in
+      let (a, b) = (depths[first, default: 0], depths[second, default: 0])
       if a != b { return a > b }
       // What no output needs comes last, in the order of the network.
-      let (p, q) = (order.ranks[first, default: .max], order.ranks[second, default: .max])
+      let (p, q) = (ranks[first, default: .max], ranks[second, default: .max])
       return (p, first) < (q, second)
     }
   }
 
-  private init(_ description: NetworkDescription) {
+  private init(_ description: NetworkDescription, maskDepth: Int) {
     self.description = description
     var owners: [Int] = []
     for (index, node) in description.nodes.enumerated() {
@@ -38,6 +40,7 @@ struct KerasLayerOrder {
       }
     }
     self.owners = owners
+    walkBack(maskDepth: maskDepth)
   }
 
   /// The call that a node stands for: itself, or what a final state reads.
@@ -50,12 +53,11 @@ struct KerasLayerOrder {
 
   /// Why `layers`, which have weights, do not have one order in every version of Keras; nil if they have.
   static func doubt(about layers: Set<Int>, of description: NetworkDescription) -> String? {
-    var order = KerasLayerOrder(description)
-    order.walkBack(maskDepth: 0)
+    let order = KerasLayerOrder(description, maskDepth: 0)
     if let unread = layers.subtracting(order.ranks.keys).min() {
       return "layer '\(description.nodes[unread].layer.name)', which leads to no output"
     }
-    let wanted = self.layers(of: description).filter(layers.contains)
+    let wanted = order.sortedLayers.filter(layers.contains)
     // Merged masks add operations, too: how many differs among Keras's versions.
     for maskDepth in 1...4
     where self.layers(of: description, maskDepth: maskDepth).filter(layers.contains) != wanted {

@@ -25,12 +25,12 @@ struct KerasWriter {
     let version = KerasVersion(writer.needsKeras3 ? "3.0.0" : "2.15.0", guessingFrom: json)
     model = try KerasParser(version: version, limits: FileLimits()).model(json)
     (_, graph) = try KerasGraph.flatten(model)
-    let weighted = Set(model.layers.filter(\.hasWeights).map(\.name))
-    let nodes = writer.layers.filter { weighted.contains($0.name) }.map(\.node)
-    if !contents.description.isChain,
-      let doubt = KerasLayerOrder.doubt(about: Set(nodes), of: contents.description)
-    {
-      throw writer.refuse(doubt)
+    if !contents.description.isChain {
+      let weighted = Set(model.layers.filter(\.hasWeights).map(\.name))
+      let nodes = writer.layers.filter { weighted.contains($0.name) }.map(\.node)
+      if let doubt = KerasLayerOrder.doubt(about: Set(nodes), of: contents.description) {
+        throw writer.refuse(doubt)
+      }
     }
     var ownNames: [String: String] = [:]
     for (node, name) in writer.layers {

@@ -45,6 +45,22 @@ import Testing
     return matrix.values
   }
 
+  /// What the way back makes of the same gradient for every element; x went in, y came out.
+  static func gradient(
+    _ set: InstructionSet, _ activation: Activation, _ x: [Float], _ y: [Float], outer: Float
+  ) throws -> Matrix {
+    let input = try Matrix(1, x.count, values: x)
+    let output = try Matrix(1, x.count, values: y)
+    let gradient = try Matrix(1, x.count, values: Array(repeating: outer, count: x.count))
+    var arguments = ActivationArguments(
+      function: KernelActivation(activation), rows: 1, columns: x.count,
+      input: input.pointer, inputStride: input.stride,
+      output: output.pointer, outputStride: output.stride,
+      gradient: gradient.pointer, gradientStride: gradient.stride)
+    set.kernels.activateBackward(&arguments)
+    return gradient
+  }
+
   /// Distance in units in the last place of the expected value, but not finer than `floor`.
   static func ulps(_ value: Float, _ expected: Double, floor: Double) -> Double {
     let rounded = Float(expected)
@@ -95,15 +111,7 @@ import Testing
     let x = Self.inputs
     let y = try Self.apply(set, activation, x)
     #expect(y.allSatisfy { !$0.isNaN })
-    let input = try Matrix(1, x.count, values: x)
-    let output = try Matrix(1, x.count, values: y)
-    let gradient = try Matrix(1, x.count, values: Array(repeating: 1, count: x.count))
-    var arguments = ActivationArguments(
-      function: KernelActivation(activation), rows: 1, columns: x.count,
-      input: input.pointer, inputStride: input.stride,
-      output: output.pointer, outputStride: output.stride,
-      gradient: gradient.pointer, gradientStride: gradient.stride)
-    set.kernels.activateBackward(&arguments)
+    let gradient = try Self.gradient(set, activation, x, y, outer: 1)
     #expect(gradient.values.allSatisfy { !$0.isNaN })
     for x in x {
       let value = ActivationMath.value(activation, Double(x))
@@ -137,15 +145,7 @@ import Testing
     var random = Random(5)
     let x = random.values(1000, in: -8...8) + [0, 1, -1, 20, -20]
     let y = try Self.apply(set, activation, x)
-    let input = try Matrix(1, x.count, values: x)
-    let output = try Matrix(1, x.count, values: y)
-    let gradient = try Matrix(1, x.count, values: Array(repeating: 2, count: x.count))
-    var arguments = ActivationArguments(
-      function: KernelActivation(activation), rows: 1, columns: x.count,
-      input: input.pointer, inputStride: input.stride,
-      output: output.pointer, outputStride: output.stride,
-      gradient: gradient.pointer, gradientStride: gradient.stride)
-    set.kernels.activateBackward(&arguments)
+    let gradient = try Self.gradient(set, activation, x, y, outer: 2)
     for (index, x) in x.enumerated() {
       let value = ActivationMath.value(activation, Double(x))
       let expected = 2 * ActivationMath.derivative(activation, Double(x), value)

@@ -61,30 +61,40 @@ static inline carousel_array array_of(
     return array;
 }
 
-/* input (any steps, 3 features) -> LSTM(5, peepholes, sequences) -> LSTM(4) -> Dense(2). */
-static inline carousel_network *make_network(carousel_dtype dtype, int return_sequences) {
-    carousel_builder *builder = NULL;
-    carousel_network *network = NULL;
+/* input (any steps, 3 features) -> LSTM(5, sequences) -> LSTM(4) -> Dense(2). */
+struct usual_layers {
     carousel_input_options input;
     carousel_lstm_options first, second;
     carousel_dense_options head;
-    CAROUSEL_INIT(input);
-    CAROUSEL_INIT(first);
-    CAROUSEL_INIT(second);
-    CAROUSEL_INIT(head);
-    input.features = 3;
-    input.time = -1;
-    first.units = 5;
-    first.peepholes = 7;
-    first.recurrent.return_sequences = 1;
-    second.units = 4;
-    second.recurrent.return_sequences = return_sequences;
-    head.units = 2;
+};
+
+static inline struct usual_layers usual_layers(void) {
+    struct usual_layers layers;
+    CAROUSEL_INIT(layers.input);
+    CAROUSEL_INIT(layers.first);
+    CAROUSEL_INIT(layers.second);
+    CAROUSEL_INIT(layers.head);
+    layers.input.features = 3;
+    layers.input.time = -1;
+    layers.first.units = 5;
+    layers.first.recurrent.return_sequences = 1;
+    layers.second.units = 4;
+    layers.head.units = 2;
+    return layers;
+}
+
+/* The usual layers, the first with peepholes. */
+static inline carousel_network *make_network(carousel_dtype dtype, int return_sequences) {
+    carousel_builder *builder = NULL;
+    carousel_network *network = NULL;
+    struct usual_layers layers = usual_layers();
+    layers.first.peepholes = 7;
+    layers.second.recurrent.return_sequences = return_sequences;
     SUCCEEDS(carousel_builder_create("test", &builder));
-    SUCCEEDS(carousel_builder_add_input(builder, "input", &input));
-    SUCCEEDS(carousel_builder_add_lstm(builder, "first", &first));
-    SUCCEEDS(carousel_builder_add_lstm(builder, "second", &second));
-    SUCCEEDS(carousel_builder_add_dense(builder, "head", &head));
+    SUCCEEDS(carousel_builder_add_input(builder, "input", &layers.input));
+    SUCCEEDS(carousel_builder_add_lstm(builder, "first", &layers.first));
+    SUCCEEDS(carousel_builder_add_lstm(builder, "second", &layers.second));
+    SUCCEEDS(carousel_builder_add_dense(builder, "head", &layers.head));
     SUCCEEDS(carousel_builder_build(builder, dtype, 42, &network));
     carousel_builder_free(builder);
     if (!network) exit(1);

@@ -4,13 +4,13 @@
  * all of it once more. A lock that waits for its own holder would hang: an alarm ends that. */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "process_memory.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern void *__libc_malloc(size_t);
 
 /* Allocations of the main thread until the fork; 0: none is wanted. */
 static volatile long countdown;

@@ -6,15 +6,10 @@
  *   test-growth FOLDER [ROUNDS] */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "process_memory.h"
 
 #include <stdint.h>
 #include <unistd.h>
-
-extern void *__libc_malloc(size_t);
-extern void *__libc_calloc(size_t, size_t);
-extern void *__libc_realloc(void *, size_t);
-extern void *__libc_memalign(size_t, size_t);
-extern void __libc_free(void *);
 
 static long live;
 
@@ -38,15 +33,6 @@ int posix_memalign(void **memory, size_t alignment, size_t size) {
 void free(void *memory) {
     if (memory) __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
     __libc_free(memory);
-}
-
-/* Pages in memory. */
-static long resident(void) {
-    long size = 0, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (!file || fscanf(file, "%ld %ld", &size, &pages) != 2) pages = -1;
-    if (file) fclose(file);
-    return pages;
 }
 
 static void make_and_free_everything(carousel_network *network) {

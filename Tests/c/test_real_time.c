@@ -4,6 +4,7 @@
  * call but read and write kills the process. */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "process_memory.h"
 
 #include <dlfcn.h>
 #include <linux/seccomp.h>
@@ -15,11 +16,6 @@
 
 static volatile int allocations, locks;
 
-extern void *__libc_malloc(size_t);
-extern void *__libc_calloc(size_t, size_t);
-extern void *__libc_realloc(void *, size_t);
-extern void *__libc_memalign(size_t, size_t);
-extern void __libc_free(void *);
 
 void *malloc(size_t size) {
     allocations++;

@@ -4,6 +4,8 @@
  *
  *   test-unload LIBRARY FOLDER */
 #define _GNU_SOURCE
+#include "process_memory.h"
+
 #include <carousel.h>
 
 #include <dirent.h>
@@ -85,14 +87,6 @@ static int threads(void) {
     while (stream && readdir(stream)) number++;
     if (stream) closedir(stream);
     return number;
-}
-
-static long resident(void) {
-    long size = 0, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (!file || fscanf(file, "%ld %ld", &size, &pages) != 2) pages = -1;
-    if (file) fclose(file);
-    return pages;
 }
 
 static int copy_file(const char *from, const char *to) {

@@ -51,27 +51,15 @@ static const char *path_of(const char *name) {
 static carousel_network *build_network(int kind) {
     carousel_builder *builder = NULL;
     carousel_network *network = NULL;
-    carousel_input_options input;
-    carousel_lstm_options first, second;
-    carousel_dense_options head;
-    CAROUSEL_INIT(input);
-    CAROUSEL_INIT(first);
-    CAROUSEL_INIT(second);
-    CAROUSEL_INIT(head);
-    input.features = 3;
-    input.time = -1;
-    first.units = 5;
-    first.recurrent.return_sequences = 1;
-    if (kind == 1) first.peepholes = 7;
-    second.units = 4;
-    second.recurrent.return_sequences = 1;
-    head.units = 2;
+    struct usual_layers layers = usual_layers();
+    if (kind == 1) layers.first.peepholes = 7;
+    layers.second.recurrent.return_sequences = 1;
     TRY(carousel_builder_create("test", &builder));
-    TRY(carousel_builder_add_input(builder, "input", &input));
-    TRY(carousel_builder_add_lstm(builder, "first", &first));
+    TRY(carousel_builder_add_input(builder, "input", &layers.input));
+    TRY(carousel_builder_add_lstm(builder, "first", &layers.first));
     if (kind != 2) {
-        TRY(carousel_builder_add_lstm(builder, "second", &second));
-        TRY(carousel_builder_add_dense(builder, "head", &head));
+        TRY(carousel_builder_add_lstm(builder, "second", &layers.second));
+        TRY(carousel_builder_add_dense(builder, "head", &layers.head));
     }
     TRY(carousel_builder_build(builder, CAROUSEL_FLOAT32, 42, &network));
     carousel_builder_free(builder);

@@ -16,6 +16,8 @@
 #define _GNU_SOURCE
 #include "scenarios.h"
 
+#include "../process_memory.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
@@ -26,12 +28,6 @@
 #include <unistd.h>
 
 /* ---- The allocator ------------------------------------------------------------------------- */
-
-extern void *__libc_malloc(size_t);
-extern void *__libc_calloc(size_t, size_t);
-extern void *__libc_realloc(void *, size_t);
-extern void *__libc_memalign(size_t, size_t);
-extern void __libc_free(void *);
 
 enum origin { ARRAYS, SWIFT, HDF5, JANSSON, ZIP, C_LIBRARY, OTHERS, ORIGINS, PROGRAM };
 static const char *const origin_names[ORIGINS] = {

@@ -8,15 +8,14 @@ Runs in an environment of its own (Chainer 7.8.1, Python 3.8, NumPy 1.23), witho
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import chainer
 import chainer.links as L
+import command_line
 import numpy as np
 
 VOCABULARY = 13
@@ -199,18 +198,5 @@ def verify(folder: Path) -> int:
     return len(failures)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["make", "verify"])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    if arguments.command == "verify":
-        return 1 if verify(arguments.folder) else 0
-    make(arguments.folder, arguments.count, arguments.seed)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(__doc__, make, verify)

@@ -12,11 +12,9 @@ again, compares, and goes on training them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 if "KERAS_BACKEND" not in os.environ:
     os.environ["KERAS_BACKEND"] = "torch"
 
+import command_line
 import numpy as np
 
 try:
@@ -540,18 +539,5 @@ def verify(folder: Path) -> int:
     return len(failures)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["make", "verify"])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    if arguments.command == "verify":
-        return 1 if verify(arguments.folder) else 0
-    make(arguments.folder, arguments.count, arguments.seed)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(__doc__, make, verify)

@@ -14,15 +14,28 @@ import h5py
 import numpy as np
 import pytest
 from carousel import layers
+from carousel.__main__ import FORMATS
 from test_gradients import check_gradients, randomised
 
 TIME, FEATURES = 6, 4
+KERAS = ("keras-h5", "keras", "keras-weights", "keras-legacy-weights")
 BARE = ("torch", "chainer", "tf1", "onnx")
-LAYOUTS = ("carousel", "keras-h5", "keras", "keras-weights", "keras-legacy-weights", *BARE)
 
 
 def sequences(cell: Callable[..., layers.Layer], **options: Any) -> list[layers.Layer]:
     return [cell(5, return_sequences=True, **options), layers.Dense(2)]
+
+
+def both_ways(cell: Callable[..., layers.Layer], **options: Any) -> list[layers.Layer]:
+    return [layers.Bidirectional(cell(3, return_sequences=True, **options)), layers.Dense(2)]
+
+
+def bare(cell: Callable[..., layers.Layer], **options: Any) -> list[layers.Layer]:
+    return [sequences(cell, use_bias=False, **options)[0], layers.Dense(2, use_bias=False)]
+
+
+def bare_both_ways(cell: Callable[..., layers.Layer], **options: Any) -> list[layers.Layer]:
+    return [both_ways(cell, use_bias=False, **options)[0], layers.Dense(2, use_bias=False)]
 
 
 STACKS: dict[str, Callable[[], list[layers.Layer]]] = {
@@ -41,18 +54,18 @@ STACKS: dict[str, Callable[[], list[layers.Layer]]] = {
     "ReLU RNN": lambda: sequences(layers.SimpleRNN, activation="relu"),
     "two layers": lambda: [layers.LSTM(5, return_sequences=True), *sequences(layers.LSTM)],
     "two GRUs": lambda: [layers.GRU(5, return_sequences=True), *sequences(layers.GRU)],
-    "both ways": lambda: [
-        layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
-        layers.Dense(2),
-    ],
-    "both ways, GRU": lambda: [
-        layers.Bidirectional(layers.GRU(3, return_sequences=True)),
-        layers.Dense(2),
-    ],
-    "both ways, RNN": lambda: [
-        layers.Bidirectional(layers.SimpleRNN(3, return_sequences=True)),
-        layers.Dense(2),
-    ],
+    "both ways": lambda: both_ways(layers.LSTM),
+    "both ways, GRU": lambda: both_ways(layers.GRU),
+    "both ways, GRU, reset before": lambda: both_ways(layers.GRU, reset_after=False),
+    "both ways, RNN": lambda: both_ways(layers.SimpleRNN),
+    "bare": lambda: bare(layers.LSTM),
+    "bare GRU": lambda: bare(layers.GRU),
+    "bare GRU, reset before": lambda: bare(layers.GRU, reset_after=False),
+    "bare RNN": lambda: bare(layers.SimpleRNN),
+    "bare, both ways": lambda: bare_both_ways(layers.LSTM),
+    "bare, both ways, GRU": lambda: bare_both_ways(layers.GRU),
+    "bare, both ways, GRU, reset before": lambda: bare_both_ways(layers.GRU, reset_after=False),
+    "bare, both ways, RNN": lambda: bare_both_ways(layers.SimpleRNN),
     "normalised": lambda: [
         layers.BatchNormalization(),
         layers.LSTM(3, return_sequences=True),
@@ -103,30 +116,74 @@ def data(batch: int = 3) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(batch, TIME, FEATURES)).astype(np.float32)
 
 
-def saved(net: carousel.Network, path: Path, layout: str) -> bool:
-    """Whether the layout can hold it; if not it says why."""
-    try:
-        net.save(path, format=layout)
-    except carousel.errors.UnsupportedModelError as error:
-        assert str(error)
-        return False
-    return True
+def refusals(word: str, *layouts: str) -> dict[str, str]:
+    return dict.fromkeys(layouts, word)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+RESETS_AFTER = refusals("reset_after", "tf1")
+RESETS_BEFORE = refusals("reset", "torch")
+RESETS_BEFORE_BOTH_WAYS = refusals("reset", "torch", "chainer")
+#: What a layout cannot hold, by a word of the reason. ONNX's has recurrent layers only, and of
+#: these not all (``OPERATORS``).
+REFUSED: dict[str, dict[str, str]] = {
+    "peepholes": refusals("peepholes", *KERAS, "torch"),
+    "dense peepholes": refusals("peepholes", *KERAS, "torch", "tf1"),
+    "projection": refusals("projection", *KERAS, "chainer"),
+    "coupled gates": {
+        **refusals("coupled gates", *KERAS),
+        **refusals("lacks a gate", "torch", "chainer", "tf1"),
+    },
+    "clips": refusals("clip", "keras-h5", "keras", "torch", "chainer", "tf1"),
+    "layer norm": refusals("normalis", *KERAS, "torch", "chainer", "tf1"),
+    "hard gates": refusals("hard_sigmoid_keras2", "torch", "chainer", "tf1"),
+    "ReLU RNN": refusals("relu", "tf1"),
+    "states": refusals("learned initial states", *KERAS, "torch", "chainer", "tf1"),
+    "GRU": RESETS_AFTER,
+    "two GRUs": RESETS_AFTER,
+    "both ways, GRU": RESETS_AFTER,
+    "bare GRU": RESETS_AFTER,
+    "bare, both ways, GRU": RESETS_AFTER,
+    "GRU, reset before": RESETS_BEFORE,
+    "bare GRU, reset before": RESETS_BEFORE,
+    "both ways, GRU, reset before": RESETS_BEFORE_BOTH_WAYS,
+    "bare, both ways, GRU, reset before": RESETS_BEFORE_BOTH_WAYS,
+}
+
+
+def refusal(name: str, layout: str) -> str | None:
+    """A word of why the layout cannot hold this stack; None if it can."""
+    return "ONNX" if layout == "onnx" else REFUSED.get(name, {}).get(layout)
+
+
+@pytest.mark.parametrize("layout", FORMATS)
 @pytest.mark.parametrize("name", STACKS)
 def test_weights_come_back(name: str, layout: str, tmp_path: Path) -> None:
     net, other = network(name, 1), network(name, 2)
     path = tmp_path / ("model.keras" if layout == "keras" else "model.h5")
-    if not saved(net, path, layout):
-        assert layout != "carousel"
-        pytest.skip(f"{layout} does not know this")
+    reason = refusal(name, layout)
+    if reason is not None:
+        with pytest.raises(carousel.UnsupportedModelError, match=reason):
+            net.save(path, format=layout)
+        assert not path.exists()
+        return
+    net.save(path, format=layout)
+    assert not np.array_equal(other(data()), net(data()))
     other.load_weights(path)
     assert other(data()).tobytes() == net(data()).tobytes() or layout in BARE
     np.testing.assert_allclose(other(data()), net(data()), rtol=1e-5, atol=1e-6)
     if layout in ("carousel", "keras-h5", "keras"):
         again = carousel.load(path)
         np.testing.assert_allclose(again(data()), net(data()), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["chainer", "tf1"])
+def test_a_bias_that_counts_is_not_dropped(layout: str, tmp_path: Path) -> None:
+    network("LSTM", 1).save(tmp_path / "w.h5", format=layout)
+    unbiased = network("LSTM without bias", 2)
+    before = unbiased.parameter_buffer().tobytes()
+    with pytest.raises(carousel.FormatError, match="no parameters for lstm/bias"):
+        unbiased.load_weights(tmp_path / "w.h5")
+    assert unbiased.parameter_buffer().tobytes() == before
 
 
 OPERATORS: dict[str, Callable[[], layers.Layer]] = {
@@ -141,6 +198,8 @@ OPERATORS: dict[str, Callable[[], layers.Layer]] = {
     "GRU": lambda: layers.GRU(5, return_sequences=True),
     "GRU, reset before": lambda: layers.GRU(5, reset_after=False, return_sequences=True),
     "RNN": lambda: layers.SimpleRNN(5, activation="relu", return_sequences=True),
+    **{name: lambda name=name: STACKS[name]()[0] for name in STACKS if name.startswith("bare")},
+    **{name: lambda name=name: STACKS[name]()[0] for name in STACKS if name.startswith("both")},
 }
 
 
@@ -153,6 +212,10 @@ def test_operators_of_onnx_make_a_network(name: str, count: int, tmp_path: Path)
     net.save(tmp_path / "model.h5", format="onnx")
     found = carousel.load(tmp_path / "model.h5")
     np.testing.assert_allclose(found(data()), net(data()), rtol=1e-5, atol=1e-6)
+    stack = [OPERATORS[name]() for _ in range(count)]
+    other = carousel.Network(stack, input_size=FEATURES, seed=4)
+    other.load_weights(tmp_path / "model.h5")
+    np.testing.assert_allclose(other(data()), net(data()), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", STACKS)
@@ -271,15 +334,21 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray | None]] = {
 }
 
 
-@pytest.mark.parametrize("layout", [one for one in LAYOUTS if one != "keras"])
-@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN", "both ways", "normalised"])
+@pytest.mark.parametrize(
+    "name, layout",
+    [
+        (name, layout)
+        for name in ["LSTM", "GRU", "SimpleRNN", "both ways", "normalised"]
+        for layout in FORMATS
+        if layout != "keras" and refusal(name, layout) is None
+    ],
+)
 def test_arrays_that_do_not_fit_are_named(name: str, layout: str, tmp_path: Path) -> None:
     """One array after the other: an error, and the network as it was; or, for what the network does
     not need, a load that says so."""
     path, broken = tmp_path / "good.h5", tmp_path / "broken.h5"
     net = network(name, 1)
-    if not saved(net, path, layout):
-        pytest.skip(f"{layout} does not know this")
+    net.save(path, format=layout)
     refused = 0
     for array, change in itertools.product(names_in(path), CHANGES):
         with h5py.File(path) as file:

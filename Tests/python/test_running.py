@@ -368,27 +368,29 @@ def test_stream_snapshots() -> None:
         stream.restore(kept[:-1])
 
 
-def test_streams_go_on_from_files(tmp_path: Path) -> None:
-    net, rng = random_network(3, streams=True)
+def saved_stream(seed: int, path: Path) -> tuple[carousel.Network, np.ndarray, np.ndarray]:
+    """Saves a stream of two rows after four steps; gives its network, what follows, and what then
+    has to come out."""
+    net, rng = random_network(seed, streams=True)
     stream = net.stream(2)
     x = inputs_for(net, rng, 2, 10)
     stream.steps(x[:, :4])
-    stream.save(tmp_path / "s.h5")
-    wanted = stream.steps(x[:, 4:])
+    stream.save(path)
+    return net, x[:, 4:], stream.steps(x[:, 4:])
+
+
+def test_streams_go_on_from_files(tmp_path: Path) -> None:
+    net, rest, wanted = saved_stream(3, tmp_path / "s.h5")
     other = carousel.load(tmp_path / "s.h5").stream(2)
     other.load(tmp_path / "s.h5")
-    same_bits(other.steps(x[:, 4:]), wanted)
+    same_bits(other.steps(rest), wanted)
     with pytest.raises(carousel.Error):
         net.stream(3).load(tmp_path / "s.h5")
 
 
 def test_streams_go_on_in_another_process(tmp_path: Path) -> None:
-    net, rng = random_network(4, streams=True)
-    stream = net.stream(2)
-    x = inputs_for(net, rng, 2, 10)
-    stream.steps(x[:, :4])
-    stream.save(tmp_path / "s.h5")
-    np.save(tmp_path / "x.npy", x[:, 4:])
+    _, rest, wanted = saved_stream(4, tmp_path / "s.h5")
+    np.save(tmp_path / "x.npy", rest)
     program = (
         "import carousel, numpy, sys; stream = carousel.load(sys.argv[1]).stream(2);"
         "stream.load(sys.argv[1]); numpy.save(sys.argv[3], stream.steps(numpy.load(sys.argv[2])))"
@@ -397,7 +399,7 @@ def test_streams_go_on_in_another_process(tmp_path: Path) -> None:
     package = str(Path(carousel.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": package, "CAROUSEL_LIBRARY": carousel.library_path()}
     subprocess.run([sys.executable, "-c", program, *files], check=True, env=environment)
-    same_bits(np.load(tmp_path / "y.npy"), stream.steps(x[:, 4:]))
+    same_bits(np.load(tmp_path / "y.npy"), wanted)
 
 
 def test_stream_forms() -> None:

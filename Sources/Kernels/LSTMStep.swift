@@ -227,6 +227,10 @@ private func addProduct(
   switch (blocks, rows) {
   case (4, TileSums.rows) where p.nextBytes > 0:
     rowTile(rows: TileSums.rows, blocks: 4, asks: true, p, z)
+  #if KERNELS_AVX512
+    // A batch of 32 is cut into two tiles of 6 rows and four of 5.
+    case (4, 5) where p.nextBytes > 0: rowTile(rows: 5, blocks: 4, asks: true, p, z)
+  #endif
   case (4, 1): rowTile(rows: 1, blocks: 4, p, z)
   case (4, 2): rowTile(rows: 2, blocks: 4, p, z)
   case (4, 3): rowTile(rows: 3, blocks: 4, p, z)

@@ -1057,7 +1057,7 @@ carousel_status carousel_network_get_tape_size(
     size_t *size);
 
 /* Ends a handle, as carousel_network_free. The network keeps the memory of the last tape that was freed, if it
- * is at most 256 MiB, for the next one of the same batch and times. */
+ * is at most 1 GiB, for the next one of the same batch and times. */
 void carousel_tape_free(carousel_tape *tape);
 
 /* Copies an output, or a state after the last valid step or before the first one (given, learned,

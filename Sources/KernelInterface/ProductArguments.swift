@@ -55,7 +55,7 @@ public struct OuterProductArguments {
   public var dStride: Int
   public var c: UnsafeMutablePointer<Float>
   public var cStride: Int
-  /// 64-byte aligned, of the calling thread alone: at least `KernelTable.outerProductScratch(1)` floats, fastest
+  /// 64-byte aligned, of the calling thread alone: at least half of `KernelTable.outerProductScratch(1)` floats, fastest
   /// with `outerProductScratch(depth)`.
   public var scratch: UnsafeMutablePointer<Float>
   public var scratchCount: Int

@@ -1,16 +1,24 @@
 import KernelInterface
 
-/// Rows of A and D per block: a tile's rows of A and a panel of D, both packed, fill most of the nearest cache.
-private let rowBlock = 256
+/// Rows of A and D per block, both packed: a tile's rows of A fill half of the nearest cache, and C is fetched once for
+/// each block.
+private let rowBlock = 512
+/// The same with little scratch, which columns of A fill better.
+private let shortRowBlock = 256
+private let fewColumns = 96
 /// Columns of D that are packed at a time: they stay in the second-level cache while the tiles of A pass by.
 private let stripColumns = 64
 /// Columns of A that are packed at a time: few enough for a scratch of 1 MiB.
-private let depthBlock = 960
+private let depthBlock = 480
 
-/// A strip of D and a block of A.
+/// A strip of D and some columns of A.
+private func scratchCount(_ rows: Int, _ depth: Int) -> Int {
+  rows * stripColumns + Tiles(depth).count * tileStride(rows)
+}
+
+/// For long blocks of rows; half of it is enough for short ones.
 func outerProductScratch(_ depth: Int) -> Int {
-  let tiles = Tiles(depth < depthBlock ? depth : depthBlock)
-  return rowBlock * stripColumns + tiles.count * tileStride(rowBlock)
+  2 * scratchCount(shortRowBlock, depth < depthBlock ? depth : depthBlock)
 }
 
 /// Floats from a packed tile of A to the next: the last vectors of a tile are written whole.
@@ -36,6 +44,8 @@ private struct Tiles {
 /// power of two, falls on the same few lines of the cache.
 func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
   let p = arguments.pointee
+  let isShort = p.scratchCount < scratchCount(rowBlock, p.depth < fewColumns ? p.depth : fewColumns)
+  let rowBlock = isShort ? shortRowBlock : rowBlock
   let room = (p.scratchCount - rowBlock * stripColumns) / tileStride(rowBlock) * tileRows
   let mostDepth = room < depthBlock ? room : depthBlock
   let packed = p.scratch + rowBlock * stripColumns
@@ -54,6 +64,7 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
         var c = p.c + k * p.cStride + j
         for tile in 0..<tiles.count {
           let height = tiles.height(tile)
+          ask(c + height * p.cStride, p.cStride, rows: height, columns)
           multiplyStrip(
             height, columns,
             TileOperands(
@@ -68,6 +79,17 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
       k += depth
     }
     m += rows
+  }
+}
+
+/// Asks for the sums of the next tile; a tile of many k gives them time to come. Behind the last one nothing is read.
+@inline(always) private func ask(_ c: MutableFloats, _ stride: Int, rows: Int, _ columns: Int) {
+  for row in 0..<rows {
+    var j = 0
+    while j < columns {
+      prefetch(c + row * stride + j)
+      j += 64 / MemoryLayout<Float>.stride
+    }
   }
 }
 

@@ -115,6 +115,10 @@ struct TileRow {
 
 /// C tile = start + A B for 1 ... `tileRows` rows of whole panels.
 func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int) {
+  if t.nextBytes > 0 && rows > tileRows - askingHeights {
+    multiplyAskingTile(rows, t, c, cStride)
+    return
+  }
   switch rows {
   case 1: tile(rows: 1, t, c, cStride)
   case 2: tile(rows: 2, t, c, cStride)
@@ -129,12 +133,20 @@ func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride:
     case 10: tile(rows: 10, t, c, cStride)
     case 11: tile(rows: 11, t, c, cStride)
   #endif
-  default:
-    if t.nextBytes > 0 {
-      tile(rows: tileRows, asks: true, t, c, cStride)
-    } else {
-      tile(rows: tileRows, t, c, cStride)
-    }
+  default: tile(rows: tileRows, t, c, cStride)
+  }
+}
+
+/// The heights that tiles of nearly equal heights have, from three tiles on.
+private var askingHeights: Int { 3 }
+
+private func multiplyAskingTile(
+  _ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
+) {
+  switch tileRows - rows {
+  case 2: tile(rows: tileRows - 2, asks: true, t, c, cStride)
+  case 1: tile(rows: tileRows - 1, asks: true, t, c, cStride)
+  default: tile(rows: tileRows, asks: true, t, c, cStride)
   }
 }
 

@@ -131,7 +131,7 @@ final class LayerProbe<S: Scalar> {
       let signal = execution.output(index)
       var weights = lossWeights(index, count: batch * signal.time * signal.width)
       try weights.withUnsafeMutableBufferPointer {
-        try execution.addOutputGradient(index, view($0, signal.time, signal.width))
+        try execution.setOutputGradient(index, view($0, signal.time, signal.width))
       }
     }
     execution.backward()

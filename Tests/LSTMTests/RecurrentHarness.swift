@@ -171,7 +171,7 @@ final class RecurrentProbe<S: Scalar> {
     let signal = execution.output(0)
     var weights = outputWeights
     try weights.withUnsafeMutableBufferPointer {
-      try execution.addOutputGradient(0, view($0, signal.time, signal.width))
+      try execution.setOutputGradient(0, view($0, signal.time, signal.width))
     }
     for (index, width) in network.stateWidths.enumerated() {
       var weights = stateWeights[index]

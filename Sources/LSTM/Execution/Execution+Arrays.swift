@@ -1,12 +1,16 @@
 /// Copies between the caller's arrays and an execution's signals, with every check that they need.
 extension Execution {
-  /// Copies the caller's input number `index` in. Ids are checked against the vocabulary.
+  /// Takes the caller's input number `index`: borrowed until the next call if all who read it can, else copied.
+  /// Ids are checked against the vocabulary.
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   public func setInput(_ index: Int, _ view: TensorView) throws(EngineError) {
     let signal = input(index)
     try check(view, against: signal, "input \(index)")
     guard let ids = signal.ids else {
+      let borrowed = borrowers[index].isEmpty ? nil : view.timeMajorRows(S.self)
+      for run in borrowers[index] { run.borrow(borrowed) }
+      if borrowed != nil { return }
       view.read(into: signal.values, stride: signal.stride)
       return
     }
@@ -70,13 +74,18 @@ extension Execution {
     view.write(from: signal.values, stride: signal.stride)
   }
 
-  /// Copies dL/doutput in; adds to what is there.
+  /// Copies dL/doutput in, after `zeroGradients`; adds it if an earlier output is the same signal.
   @_specialize(where S == Float)
   @_specialize(where S == Double)
-  public func addOutputGradient(_ index: Int, _ view: TensorView) throws(EngineError) {
+  public func setOutputGradient(_ index: Int, _ view: TensorView) throws(EngineError) {
     let signal = output(index)
     try check(view, against: signal, "gradient of output \(index)")
     guard let gradient = signal.gradient else { return }
+    let outputs = network.description.outputs
+    guard outputs[..<index].contains(outputs[index]) else {
+      view.read(into: gradient, stride: signal.stride)
+      return
+    }
     let count = try Memory.product(signal.rows, signal.stride)
     let incoming = try Buffer<S>(count: count)
     view.read(into: incoming.pointer, stride: signal.stride)

@@ -19,6 +19,8 @@ public final class Execution<S: Scalar> {
   /// By node.
   let signals: [Signal<S>]
   let runs: [LayerRun<S>?]
+  /// By input: who reads it, if all of them can read the caller's rows.
+  let borrowers: [[LayerRun<S>]]
   /// The states of all recurrent layers, in the order of the layers.
   public let states: [StateSlot<S>]
 
@@ -69,7 +71,28 @@ public final class Execution<S: Scalar> {
     }
     self.signals = signals
     self.runs = runs
+    borrowers = network.description.inputs.map {
+      Execution.borrowers(of: $0, network, runs, mode, weights)
+    }
     states = runs.flatMap { $0?.states ?? [] }
+  }
+
+  /// None where the input has to be kept (for the way back, from step to step), or where others read it, too.
+  private static func borrowers(
+    of input: Int, _ network: Network<S>, _ runs: [LayerRun<S>?], _ mode: ExecutionMode,
+    _ weights: WeightSnapshot<S>
+  ) -> [LayerRun<S>] {
+    guard !mode.keepsForBackward, !mode.isStream, !weights.isReduced,
+      !network.description.outputs.contains(input)
+    else { return [] }
+    var borrowers: [LayerRun<S>] = []
+    for (index, node) in network.description.nodes.enumerated() where node.inputs.contains(input) {
+      guard let run = runs[index], run.canBorrow, !node.inputs.dropFirst().contains(input) else {
+        return []
+      }
+      borrowers.append(run)
+    }
+    return borrowers
   }
 
   private static func inputSignal(

@@ -105,6 +105,12 @@ open class LayerRun<S: Scalar> {
     self.states = states
   }
 
+  /// Whether `borrow` is understood.
+  var canBorrow: Bool { false }
+
+  /// From now on the run reads its first input there; nil: from the signal, as before.
+  func borrow(_ rows: BorrowedRows<S>?) {}
+
   /// Sets the initial states to what the layer has learned, if it learns them.
   open func setLearnedStates() {}
 

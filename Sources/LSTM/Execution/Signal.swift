@@ -19,6 +19,13 @@ public struct Signal<S: Scalar> {
   public var rows: Int { time * batch }
 }
 
+/// Rows of the caller's that a pass reads where they are instead of a copy: row t * batch + b at that many
+/// strides. Behind `width` values of a row there may be nothing that can be read.
+struct BorrowedRows<S: Scalar> {
+  let values: UnsafeMutablePointer<S>
+  let stride: Int
+}
+
 extension Signal {
   /// A recurrent layer's final state as the signal of a layer without a time axis: the same memory.
   init(_ state: StateSlot<S>, batch: Int) {

@@ -65,6 +65,18 @@ public struct TensorView {
     return view
   }
 
+  /// The array itself as time-major rows, if it is laid out so.
+  func timeMajorRows<S: Scalar>(_ type: S.Type) -> BorrowedRows<S>? {
+    let isOfType =
+      element == .float32 ? S.self == Float.self : element == .float64 && S.self == Double.self
+    let stride = batch > 1 ? batchStride : timeStride
+    guard let base, isOfType, rows == nil, widthStride == 1, stride >= width,
+      batch == 1 || time == 1 || timeStride == batch * batchStride,
+      UInt(bitPattern: base) % UInt(MemoryLayout<S>.alignment) == 0
+    else { return nil }
+    return BorrowedRows(values: base.assumingMemoryBound(to: S.self), stride: stride)
+  }
+
   /// Copies into time-major rows.
   func read<S: Scalar>(into rows: UnsafeMutablePointer<S>, stride: Int) {
     guard let base else { return }

@@ -162,7 +162,7 @@ extension Execution {
     outputGradients: [TensorView], stateGradients: [TensorView]
   ) throws(EngineError) {
     zeroGradients()
-    for (index, view) in outputGradients.enumerated() { try addOutputGradient(index, view) }
+    for (index, view) in outputGradients.enumerated() { try setOutputGradient(index, view) }
     for (index, view) in stateGradients.enumerated() { try setState(index, .finalGradient, view) }
     backward()
   }

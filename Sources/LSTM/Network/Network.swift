@@ -212,8 +212,10 @@ public final class Network<S: Scalar>: @unchecked Sendable {
 
   // MARK: Executions kept for the next call
 
-  /// Larger executions are freed after their call.
+  /// Larger executions are freed after their call,
   private static var largestIdleBytes: Int { 256 << 20 }
+  /// and larger tapes when their owner frees them: all but the last of a loop's are used again at once.
+  private static var largestIdleTapeBytes: Int { 1 << 30 }
 
   func takeExecution(
     batch: Int, times: [Int], mode: ExecutionMode
@@ -264,7 +266,7 @@ public final class Network<S: Scalar>: @unchecked Sendable {
   }
 
   func giveBackTape(_ execution: Execution<S>) {
-    guard execution.arena.byteCount <= Network.largestIdleBytes else { return }
+    guard execution.arena.byteCount <= Network.largestIdleTapeBytes else { return }
     execution.lie(idle: true)
     cached.withLock { $0.idleTape = execution }
   }

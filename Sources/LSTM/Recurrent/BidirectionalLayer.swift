@@ -131,6 +131,13 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
     context.maskedOutput ?? direction.frame.description.maskedOutput
   }
 
+  override var canBorrow: Bool { true }
+
+  override func borrow(_ rows: BorrowedRows<S>?) {
+    first.frame.borrowed = rows
+    second.frame.borrowed = rows
+  }
+
   override func setLearnedStates() {
     first.setLearnedStates()
     second.setLearnedStates()

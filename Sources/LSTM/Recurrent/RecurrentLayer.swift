@@ -193,6 +193,9 @@ final class RecurrentRun<S: Scalar>: LayerRun<S> {
 
   override func setLearnedStates() { direction.setLearnedStates() }
 
+  override var canBorrow: Bool { true }
+  override func borrow(_ rows: BorrowedRows<S>?) { direction.frame.borrowed = rows }
+
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   override func forward() {

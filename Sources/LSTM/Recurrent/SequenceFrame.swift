@@ -19,6 +19,8 @@ final class SequenceFrame<S: Scalar> {
 
   /// The layer's input and its own copy in processing order, if it needs one.
   private let source: Signal<S>
+  /// What is read instead of `source.values`.
+  var borrowed: BorrowedRows<S>?
   private let ownInput: StepRows<S>?
   private let inputMask: StepRows<S>?
   private let ownInputGradient: StepRows<S>?
@@ -123,12 +125,19 @@ final class SequenceFrame<S: Scalar> {
 
   // MARK: Input
 
-  var inputStride: Int { ownInput?.stride ?? source.stride }
+  var inputStride: Int { ownInput?.stride ?? sourceStride }
+  private var sourceStride: Int { borrowed?.stride ?? source.stride }
+
+  /// The layer's input at a time, first row.
+  @inline(__always)
+  private func source(_ time: Int) -> UnsafeMutablePointer<S> {
+    (borrowed?.values ?? source.values) + time * batch * sourceStride
+  }
 
   /// x of a step, first row.
   @inline(__always)
   func input(_ step: Int) -> UnsafeMutablePointer<S> {
-    ownInput?.at(step) ?? source.values + step * batch * source.stride
+    ownInput?.at(step) ?? source(step)
   }
 
   var inputGradientStride: Int { ownInputGradient?.stride ?? source.stride }
@@ -160,9 +169,11 @@ final class SequenceFrame<S: Scalar> {
       }
     }
     for step in 0..<steps {
-      let from = source.values + time(step) * batch * source.stride
+      let from = source(time(step))
       let to = ownInput.at(step)
-      to.update(from: from, count: batch * source.stride)
+      for row in 0..<batch {
+        (to + row * ownInput.stride).update(from: from + row * sourceStride, count: inputWidth)
+      }
       guard let dropMask else { continue }
       multiply(to, dropMask.base, batch * source.stride)
     }

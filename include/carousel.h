@@ -525,7 +525,7 @@ carousel_status carousel_network_reset_states(carousel_network *network);
  *
  * A stream holds the states of a batch of sequences that advance together. Steps, and
  * carousel_stream_reset, _snapshot, _restore and _get_info, neither allocate, nor lock, nor make system
- * calls, so they may run in an audio callback. Networks with
+ * calls, so they may run in an audio callback (but see carousel_stream_set_threads). Networks with
  * layers that need the whole sequence (bidirectional ones, pooling over time) are refused when
  * the stream is made, with the layer's name.
  *
@@ -540,6 +540,12 @@ carousel_status carousel_stream_copy(const carousel_stream *stream, carousel_str
 
 /* Ends a handle, as carousel_network_free. */
 void carousel_stream_free(carousel_stream *stream);
+
+/* Most threads that a step may use: 1 at first, up to 1024; 0: carousel_threads(). With more than one the units of large
+ * float32 LSTM layers (from some 128 units on) are divided, so that each processor keeps its part of the weights near, and
+ * the promise above does not hold: a step may make or wake a thread, and waits for it. Between steps that follow each other within some
+ * 100 microseconds the threads do not sleep. The numbers stay the same, bit for bit. */
+carousel_status carousel_stream_set_threads(carousel_stream *stream, int32_t threads);
 
 typedef struct carousel_stream_info {
     size_t struct_size;
@@ -1465,7 +1471,7 @@ carousel_status carousel_set_instruction_set(const char *name);
 int32_t carousel_threads(void);
 
 /* 1 to 1024; 0: the number of processors. The threads are made when they are first needed. Streams
- * always run in the thread that calls them. */
+ * run in the thread that calls them, unless carousel_stream_set_threads says otherwise. */
 carousel_status carousel_set_threads(int32_t threads);
 
 /* ============================================================================================

@@ -148,13 +148,8 @@ struct RunCall {
   ) throws(EngineError) -> ForwardOptions {
     let batch = inputs.first?.batch ?? 0
     let time = zip(inputs, object.inputShapes).first { $1.hasTime }?.0.time
-    guard settings.threads >= 0, settings.threads <= Settings.mostThreads else {
-      throw EngineError(
-        .invalidArgument,
-        "options->threads is \(settings.threads), expected 0 to \(Settings.mostThreads)")
-    }
     var options = ForwardOptions()
-    options.threads = Int(settings.threads == 0 ? Settings.threads : settings.threads)
+    options.threads = try Settings.threads(settings.threads, "options->threads")
     options.training = settings.training != 0
     options.randomKey = settings.seed
     options.lengths = settings.lengths

@@ -14,6 +14,17 @@ enum Settings {
     return chosen > 0 ? chosen : processors
   }
 
+  /// A caller's number of threads, 0 standing for ``threads``.
+  static func threads(
+    _ count: Int32, _ name: @autoclosure () -> String
+  ) throws(EngineError) -> Int {
+    guard count >= 0, count <= mostThreads else {
+      throw EngineError(
+        .invalidArgument, "\(name()) is \(count), expected 0 to \(mostThreads)")
+    }
+    return Int(count == 0 ? threads : count)
+  }
+
   static func setThreads(_ count: Int32) { chosenThreads.store(count, ordering: .relaxed) }
 
   /// Processors that this process may run on.
@@ -26,10 +37,7 @@ public func carousel_threads() -> Int32 { Settings.threads }
 @_cdecl("carousel_set_threads") @implementation
 public func carousel_set_threads(_ threads: Int32) -> carousel_status {
   entry { () throws(EngineError) in
-    guard threads >= 0, threads <= Settings.mostThreads else {
-      throw EngineError(
-        .invalidArgument, "threads is \(threads), expected 0 to \(Settings.mostThreads)")
-    }
+    _ = try Settings.threads(threads, "threads")
     Settings.setThreads(threads)
   }
 }

@@ -57,6 +57,16 @@ public func carousel_stream_free(_ stream: OpaquePointer?) {
   }
 }
 
+@_cdecl("carousel_stream_set_threads") @implementation
+public func carousel_stream_set_threads(
+  _ stream: OpaquePointer?, _ threads: Int32
+) -> carousel_status {
+  entry(allocates: false) { () throws(EngineError) in
+    let object = try StreamObject.of(stream)
+    object.stream.setThreads(try Settings.threads(threads, "threads"))
+  }
+}
+
 @_cdecl("carousel_stream_get_info") @implementation
 public func carousel_stream_get_info(
   _ stream: OpaquePointer?, _ info: UnsafeMutablePointer<carousel_stream_info>?

@@ -36,12 +36,7 @@ extension carousel_trainer_options {
     options.l2 = l2
     options.classWeights = try engineClassWeights()
     options.seed = seed
-    guard threads >= 0, threads <= Settings.mostThreads else {
-      throw EngineError(
-        .invalidArgument,
-        "options->threads is \(threads), expected 0 to \(Settings.mostThreads)")
-    }
-    options.threads = Int(threads == 0 ? Settings.threads : threads)
+    options.threads = try Settings.threads(threads, "options->threads")
     options.microBatch = try Argument.size(micro_batch, "options->micro_batch", from: 0)
     options.segment = try Argument.size(segment, "options->segment", from: 0)
     let every = try Argument.size(truncate_every, "options->truncate_every", from: 0)

@@ -170,6 +170,9 @@ static argument index_of(size_t good) { return with((intptr_t)good, bad_counts +
 static const intptr_t bad_enums[] = {99, -1, INT32_MAX};
 static argument enum_of(int good) { return with(good, bad_enums, 3); }
 
+static const intptr_t bad_threads[] = {-1, 1025, INT32_MIN, INT32_MAX};
+static argument threads_of(int good) { return with(good, bad_threads, COUNT(bad_threads)); }
+
 static char long_text[6000];
 static intptr_t bad_texts[] = {0, P("\xff\xfe"), P("a\xc3"), 0};
 static argument text(const char *good) {
@@ -334,7 +337,6 @@ static void check_free(const char *name, void (*function)(void *), argument a) {
 static void check_library(void) {
     static char buffer[1 << 16];
     static size_t length;
-    static const intptr_t bad_threads[] = {-1, 1025, INT32_MIN, INT32_MAX};
     static const intptr_t bad_sets[] = {P("sse2"), P(""), P("\xff")};
     static const char *simple[] = {
         "carousel_version_number", "carousel_version_string", "carousel_last_error_message",
@@ -347,7 +349,7 @@ static void check_library(void) {
     CHECK(carousel_status_name((carousel_status)-5) != NULL);
     CHECK(carousel_status_description((carousel_status)1234567) != NULL);
     ROW(carousel_build_info, any(P(buffer)), any(sizeof buffer), any(P(&length)));
-    ROW(carousel_set_threads, with(1, bad_threads, 4));
+    ROW(carousel_set_threads, threads_of(1));
     ROW(carousel_set_instruction_set, with(P(carousel_instruction_set()), bad_sets, 3));
     SUCCEEDS(carousel_set_threads(0));
 }
@@ -517,6 +519,7 @@ static void check_stream(void) {
     ROW(carousel_stream_step_arrays, a_stream, array(&step_x, 0), count_of(1),
         array(&step_y, 1), count_of(1));
     ROW(carousel_stream_reset, a_stream);
+    ROW(carousel_stream_set_threads, a_stream, threads_of(1));
     ROW(carousel_stream_snapshot, a_stream, pointer(memory), count_of(sizeof memory));
     ROW(carousel_stream_restore, a_stream, pointer(memory), count_of(sizeof memory));
     ROW(carousel_stream_update_weights, a_stream);

@@ -501,7 +501,10 @@ static void use_stream(void) {
         carousel_stream_copy(stream, &copy);
         keep(STREAM, copy);
         break;
-    case 5: carousel_stream_reset(stream); break;
+    case 5:
+        carousel_stream_reset(stream);
+        carousel_stream_set_threads(stream, (int32_t)choice(4));
+        break;
     case 6: carousel_stream_update_weights(stream); break;
     default:
         if (carousel_stream_save(stream, scratch_path("stream"), NULL) == CAROUSEL_OK)

@@ -62,12 +62,28 @@ def test_streaming_gives_what_the_whole_sequence_gives(seed: int) -> None:
     same_bits(np.stack([stream.step(x[:, t]) for t in range(time)], axis=1), whole)
     stream.reset()
     same_bits(np.concatenate([stream.steps(x[:, :4]), stream.steps(x[:, 4:])], axis=1), whole)
+    same_bits(net.stream(batch, threads=2).steps(x), whole)
     first, between = net(x[:, :6], return_state=True)
     second, after = net(x[:, 6:], initial_state=between, return_state=True)
     same_bits(np.concatenate([first, second], axis=1), whole)
     for group, other in zip(states, after):
         for part, twin in zip(group, other):
             same_bits(part, twin)
+
+
+def test_threads_of_a_stream_change_no_bit() -> None:
+    net = carousel.Network(
+        [layers.LSTM(200, return_sequences=True), layers.LSTM(136)], input_size=70
+    )
+    x = np.random.default_rng(3).standard_normal((1, 40, 70), dtype=np.float32)
+    streams = [net.stream(threads=threads) for threads in (1, 2, 0)]
+    streams.append(streams[1].copy())
+    for t in range(40):
+        one, *others = [stream.step(x[:, t]) for stream in streams]
+        for other in others:
+            same_bits(other, one)
+    with pytest.raises(carousel.InvalidArgumentError, match="threads is -1"):
+        net.stream(threads=-1)
 
 
 @pytest.mark.parametrize("name", ["avx2", "avx512"])

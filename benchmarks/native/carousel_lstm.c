@@ -229,6 +229,7 @@ static enum bench_outcome build(const bench_workload *w, const bench_data *data,
   if (strcmp(w->kind, "step") == 0) {
     program->call = call_step;
     if (status == CAROUSEL_OK) status = carousel_stream_create(p->network, w->batch, &p->stream);
+    if (status == CAROUSEL_OK) status = carousel_stream_set_threads(p->stream, threads);
   } else if (strcmp(w->kind, "train") == 0) {
     program->call = call_training;
     program->outputs = write_gradients;

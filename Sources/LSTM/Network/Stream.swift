@@ -24,7 +24,9 @@ public final class Stream<S: Scalar>: @unchecked Sendable {
     let copy = try Stream.makeExecution(
       network, weights: execution.weights, batch: execution.batch)
     copy.takeStates(of: execution)
-    return Stream(network, running: copy)
+    let stream = Stream(network, running: copy)
+    stream.threads = threads
+    return stream
   }
 
   private init(_ network: Network<S>, running execution: Execution<S>) {

@@ -550,6 +550,7 @@ _CHECKED: dict[str, tuple[Any, ...]] = {
     "carousel_stream_steps": (_handle, c_void_p, c_int64, c_void_p),
     "carousel_stream_step_arrays": (_handle, _arrays, c_size_t, _arrays, c_size_t),
     "carousel_stream_reset": (_handle,),
+    "carousel_stream_set_threads": (_handle, c_int32),
     "carousel_stream_snapshot": (_handle, c_void_p, c_size_t),
     "carousel_stream_restore": (_handle, c_void_p, c_size_t),
     "carousel_stream_update_weights": (_handle,),

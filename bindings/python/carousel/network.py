@@ -328,11 +328,16 @@ class Network:
         """Stateful layers begin their next call from zero."""
         self._lib.carousel_network_reset_states(self._handle)
 
-    def stream(self, batch: int = 1) -> Stream:
-        """A batch of sequences that advances step by step. It keeps the present parameters."""
+    def stream(self, batch: int = 1, threads: int = 1) -> Stream:
+        """A batch of sequences that advances step by step. It keeps the present parameters.
+
+        ``threads`` (0: as many as ``carousel.threads()``) divide the units of large float32 LSTM
+        layers, which pays from some 128 units on; a step then may wake a thread. The numbers are
+        the same, bit for bit.
+        """
         from .stream import Stream
 
-        return Stream(self, batch)
+        return Stream(self, batch, threads)
 
     def _output_like(self, index: int, call: _Call) -> np.ndarray:
         struct = c.Array()

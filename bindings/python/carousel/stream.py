@@ -25,7 +25,7 @@ class Stream:
     thread at a time, and keeps the weights that the network had when it was made.
     """
 
-    def __init__(self, network: Network, batch: int = 1) -> None:
+    def __init__(self, network: Network, batch: int = 1, threads: int = 1) -> None:
         lib = c.library()
         network._refresh()
         self._open(
@@ -37,6 +37,8 @@ class Stream:
                 integer(batch, "batch"),
             ),
         )
+        if threads != 1:
+            lib.carousel_stream_set_threads(self._handle, integer(threads, "threads"))
 
     def _open(self, network: Network, handle: c.Handle) -> None:
         lib = c.library()

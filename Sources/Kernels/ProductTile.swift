@@ -115,7 +115,7 @@ struct TileRow {
 
 /// C tile = start + A B for 1 ... `tileRows` rows of whole panels.
 func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int) {
-  if t.nextBytes > 0 && rows > tileRows - askingHeights {
+  if t.nextBytes > 0 && 2 * rows >= tileRows {
     multiplyAskingTile(rows, t, c, cStride)
     return
   }
@@ -137,13 +137,17 @@ func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride:
   }
 }
 
-/// The heights that tiles of nearly equal heights have, from three tiles on.
-private var askingHeights: Int { 3 }
-
+/// At least half as high as a tile can be: lower ones have no time for more than what they load.
 private func multiplyAskingTile(
   _ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
 ) {
   switch tileRows - rows {
+  #if KERNELS_AVX512
+    case 6: tile(rows: tileRows - 6, asks: true, t, c, cStride)
+    case 5: tile(rows: tileRows - 5, asks: true, t, c, cStride)
+    case 4: tile(rows: tileRows - 4, asks: true, t, c, cStride)
+  #endif
+  case 3: tile(rows: tileRows - 3, asks: true, t, c, cStride)
   case 2: tile(rows: tileRows - 2, asks: true, t, c, cStride)
   case 1: tile(rows: tileRows - 1, asks: true, t, c, cStride)
   default: tile(rows: tileRows, asks: true, t, c, cStride)

@@ -76,8 +76,9 @@ let package = Package(
     .target(
       name: "Carousel",
       dependencies: ["LSTM", "ModelFiles", "CCarousel", "CStatus", "CPlatform"]),
-    .testTarget(name: "KernelTests", dependencies: kernelDependencies + ["LSTM"]),
-    .testTarget(name: "LSTMTests", dependencies: ["LSTM"]),
+    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .testTarget(name: "KernelTests", dependencies: kernelDependencies + ["LSTM", "TestSupport"]),
+    .testTarget(name: "LSTMTests", dependencies: ["LSTM", "TestSupport"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),
   ] + kernelTargets
 )

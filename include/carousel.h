@@ -541,10 +541,11 @@ carousel_status carousel_stream_copy(const carousel_stream *stream, carousel_str
 /* Ends a handle, as carousel_network_free. */
 void carousel_stream_free(carousel_stream *stream);
 
-/* Most threads that a step may use: 1 at first, up to 1024; 0: carousel_threads(). With more than one the units of large
- * float32 LSTM layers (from some 128 units on) are divided, so that each processor keeps its part of the weights near, and
- * the promise above does not hold: a step may make or wake a thread, and waits for it. Between steps that follow each other within some
- * 100 microseconds the threads do not sleep. The numbers stay the same, bit for bit. */
+/* Most threads that a step may use: 1 at first, up to 1024; 0: carousel_threads(). With more than
+ * one the units of large float32 LSTM layers (from some 128 units on) are divided, so that each
+ * processor keeps its part of the weights near, and the promise above does not hold: a step may make
+ * or wake a thread, and waits for it. Between steps that follow each other within some 100
+ * microseconds the threads do not sleep. The numbers stay the same, bit for bit. */
 carousel_status carousel_stream_set_threads(carousel_stream *stream, int32_t threads);
 
 typedef struct carousel_stream_info {
@@ -1062,8 +1063,8 @@ carousel_status carousel_network_get_tape_size(
     const carousel_network *network, int64_t batch, const int64_t *times, size_t time_count,
     size_t *size);
 
-/* Ends a handle, as carousel_network_free. The network keeps the memory of the last tape that was freed, if it
- * is at most 1 GiB, for the next one of the same batch and times. */
+/* Ends a handle, as carousel_network_free. The network keeps the memory of the last tape that was
+ * freed, if it is at most 1 GiB, for the next one of the same batch and times. */
 void carousel_tape_free(carousel_tape *tape);
 
 /* Copies an output, or a state after the last valid step or before the first one (given, learned,

@@ -49,6 +49,7 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
   let room = (p.scratchCount - rowBlock * stripColumns) / tileStride(rowBlock) * tileRows
   let mostDepth = room < depthBlock ? room : depthBlock
   let packed = p.scratch + rowBlock * stripColumns
+  let asks = p.depth * p.columns * MemoryLayout<Float>.stride > nearBytes
   var m = 0
   while m < p.rows {
     let rows = p.rows - m < rowBlock ? p.rows - m : rowBlock
@@ -64,7 +65,7 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
         var c = p.c + k * p.cStride + j
         for tile in 0..<tiles.count {
           let height = tiles.height(tile)
-          ask(c + height * p.cStride, p.cStride, rows: height, columns)
+          if asks { ask(c + height * p.cStride, p.cStride, rows: height, columns) }
           multiplyStrip(
             height, columns,
             TileOperands(

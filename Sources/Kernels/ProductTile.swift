@@ -115,42 +115,29 @@ struct TileRow {
 
 /// C tile = start + A B for 1 ... `tileRows` rows of whole panels.
 func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int) {
-  if t.nextBytes > 0 && 2 * rows >= tileRows {
-    multiplyAskingTile(rows, t, c, cStride)
-    return
+  /// Tiles of less than half the height have no time to ask for more than what they load.
+  @inline(always) func multiply(rows: Int) {
+    if 2 * rows >= tileRows && t.nextBytes > 0 {
+      tile(rows: rows, asks: true, t, c, cStride)
+    } else {
+      tile(rows: rows, t, c, cStride)
+    }
   }
   switch rows {
-  case 1: tile(rows: 1, t, c, cStride)
-  case 2: tile(rows: 2, t, c, cStride)
-  case 3: tile(rows: 3, t, c, cStride)
-  case 4: tile(rows: 4, t, c, cStride)
-  case 5: tile(rows: 5, t, c, cStride)
+  case 1: multiply(rows: 1)
+  case 2: multiply(rows: 2)
+  case 3: multiply(rows: 3)
+  case 4: multiply(rows: 4)
+  case 5: multiply(rows: 5)
   #if KERNELS_AVX512
-    case 6: tile(rows: 6, t, c, cStride)
-    case 7: tile(rows: 7, t, c, cStride)
-    case 8: tile(rows: 8, t, c, cStride)
-    case 9: tile(rows: 9, t, c, cStride)
-    case 10: tile(rows: 10, t, c, cStride)
-    case 11: tile(rows: 11, t, c, cStride)
+    case 6: multiply(rows: 6)
+    case 7: multiply(rows: 7)
+    case 8: multiply(rows: 8)
+    case 9: multiply(rows: 9)
+    case 10: multiply(rows: 10)
+    case 11: multiply(rows: 11)
   #endif
-  default: tile(rows: tileRows, t, c, cStride)
-  }
-}
-
-/// At least half as high as a tile can be: lower ones have no time for more than what they load.
-private func multiplyAskingTile(
-  _ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
-) {
-  switch tileRows - rows {
-  #if KERNELS_AVX512
-    case 6: tile(rows: tileRows - 6, asks: true, t, c, cStride)
-    case 5: tile(rows: tileRows - 5, asks: true, t, c, cStride)
-    case 4: tile(rows: tileRows - 4, asks: true, t, c, cStride)
-  #endif
-  case 3: tile(rows: tileRows - 3, asks: true, t, c, cStride)
-  case 2: tile(rows: tileRows - 2, asks: true, t, c, cStride)
-  case 1: tile(rows: tileRows - 1, asks: true, t, c, cStride)
-  default: tile(rows: tileRows, asks: true, t, c, cStride)
+  default: multiply(rows: tileRows)
   }
 }
 

@@ -1,6 +1,6 @@
-import Glibc
 import KernelInterface
 import LSTM
+import TestSupport
 import Testing
 
 /// The instruction sets that this machine can run: most tests run once for each.
@@ -50,8 +50,7 @@ final class Matrix {
   let columns: Int
   let stride: Int
   let pointer: UnsafeMutablePointer<Float>
-  private let pages: UnsafeMutableRawPointer
-  private let size: Int
+  private let memory: GuardedMemory
   private static let canary: Float = 12345.678
 
   /// `stride` nil: the engine's, columns rounded up to 16.
@@ -59,19 +58,9 @@ final class Matrix {
     self.rows = rows
     self.columns = columns
     self.stride = try stride ?? Memory.rowStride(columns)
-    let page = sysconf(Int32(_SC_PAGESIZE))
     let count = (rows * self.stride + 15) / 16 * 16
-    let bytes = count * MemoryLayout<Float>.stride
-    size = (bytes + page - 1) / page * page + page
-    guard let pages = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-      pages != MAP_FAILED
-    else { throw EngineError(.outOfMemory, "no memory for a test matrix of \(bytes) bytes") }
-    self.pages = pages
-    let end = pages + (size - page)
-    guard mprotect(end, page, PROT_NONE) == 0 else {
-      throw EngineError(.io, "a page cannot be protected")
-    }
-    pointer = (end - bytes).bindMemory(to: Float.self, capacity: max(count, 1))
+    memory = try GuardedMemory(byteCount: count * MemoryLayout<Float>.stride)
+    pointer = memory.start.bindMemory(to: Float.self, capacity: max(count, 1))
     for i in (rows * self.stride)..<count { pointer[i] = Matrix.canary }
     if let values {
       for r in 0..<rows { for c in 0..<columns { self[r, c] = values[r * columns + c] } }
@@ -85,8 +74,6 @@ final class Matrix {
     try self.init(
       rows, columns, stride: stride, values: random.values(rows * columns, in: range))
   }
-
-  deinit { munmap(pages, size) }
 
   subscript(row: Int, column: Int) -> Float {
     get { pointer[row * stride + column] }

@@ -1,4 +1,4 @@
-import Glibc
+import TestSupport
 import Testing
 
 @testable import LSTM
@@ -21,73 +21,45 @@ import Testing
   private func compare<S: Scalar>(_ probe: RecurrentProbe<S>) throws {
     let test = probe.test
     let width = test.features
-    let expected = try outputs(probe, probe.input, batchStride: test.time * width, width)
+    let expected = try outputOfCopy(probe)
     for stride in [width, width + 3] {
-      let guarded = try GuardedRows<S>(count: (test.time * test.batch - 1) * stride + width)
-      for t in 0..<test.time {
-        for b in 0..<test.batch {
-          for j in 0..<stride where j < width || t * test.batch + b < test.time * test.batch - 1 {
-            let value = j < width ? probe.input[(b * test.time + t) * width + j] : S.nan
-            guarded.base[(t * test.batch + b) * stride + j] = value
-          }
+      let rows = test.time * test.batch
+      let memory = try GuardedMemory(
+        byteCount: ((rows - 1) * stride + width) * MemoryLayout<S>.stride)
+      let base = memory.start.assumingMemoryBound(to: S.self)
+      for row in 0..<rows {
+        let (t, b) = row.quotientAndRemainder(dividingBy: test.batch)
+        for j in 0..<width {
+          base[row * stride + j] = probe.input[(b * test.time + t) * width + j]
         }
+        if row < rows - 1 { for j in width..<stride { base[row * stride + j] = S.nan } }
       }
       let view = TensorView(
-        base: UnsafeMutableRawPointer(guarded.base),
-        element: S.self == Float.self ? .float32 : .float64, batch: test.batch, time: test.time,
-        width: width, batchStride: stride, timeStride: test.batch * stride, widthStride: 1)
+        base: memory.start, element: TensorView.Element(S.dataType), batch: test.batch,
+        time: test.time, width: width, batchStride: stride, timeStride: test.batch * stride,
+        widthStride: 1)
       #expect(view.timeMajorRows(S.self) != nil)
-      #expect(try forward(probe, view) == expected, "stride \(stride)")
+      #expect(try output(probe, view) == expected, "stride \(stride)")
       // The execution, which the network keeps, has to forget these rows.
-      #expect(try outputs(probe, probe.input, batchStride: test.time * width, width) == expected)
+      #expect(try outputOfCopy(probe) == expected)
     }
   }
 
   /// From batch-major rows, which are copied.
-  private func outputs<S: Scalar>(
-    _ probe: RecurrentProbe<S>, _ input: [S], batchStride: Int, _ width: Int
-  ) throws -> [S] {
-    var input = input
+  private func outputOfCopy<S: Scalar>(_ probe: RecurrentProbe<S>) throws -> [S] {
+    var input = probe.input
     return try input.withUnsafeMutableBufferPointer {
-      try forward(
-        probe,
-        TensorView(
-          contiguous: $0.baseAddress.map { UnsafeMutableRawPointer($0) },
-          element: S.self == Float.self ? .float32 : .float64, batch: probe.test.batch,
-          time: probe.test.time, width: width))
+      try output(probe, probe.view($0, probe.test.time, probe.test.features))
     }
   }
 
-  private func forward<S: Scalar>(_ probe: RecurrentProbe<S>, _ input: TensorView) throws -> [S] {
-    let shape = probe.network.outputShapes[0]
+  private func output<S: Scalar>(_ probe: RecurrentProbe<S>, _ input: TensorView) throws -> [S] {
+    let width = probe.network.outputShapes[0].features
     let time = try probe.network.outputTimes([probe.test.time])[0]
-    var values = [S](repeating: 0, count: probe.test.batch * time * shape.features)
+    var values = [S](repeating: 0, count: probe.test.batch * time * width)
     try values.withUnsafeMutableBufferPointer {
-      let output = TensorView(
-        contiguous: $0.baseAddress.map { UnsafeMutableRawPointer($0) }, element: input.element,
-        batch: probe.test.batch, time: time, width: shape.features)
-      try probe.network.forward([input], into: [output])
+      try probe.network.forward([input], into: [probe.view($0, time, width)])
     }
     return values
   }
-}
-
-/// Memory whose last element is followed by a page that must not be touched.
-private final class GuardedRows<S: Scalar> {
-  let base: UnsafeMutablePointer<S>
-  private let mapping: UnsafeMutableRawPointer
-  private let size: Int
-
-  init(count: Int) throws {
-    let page = sysconf(Int32(_SC_PAGESIZE))
-    let bytes = count * MemoryLayout<S>.stride
-    let room = (bytes + page - 1) / page * page
-    size = room + page
-    let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-    mapping = try #require(memory != MAP_FAILED ? memory : nil)
-    try #require(mprotect(mapping + room, page, PROT_NONE) == 0)
-    base = (mapping + room - bytes).assumingMemoryBound(to: S.self)
-  }
-
-  deinit { munmap(mapping, size) }
 }

@@ -80,13 +80,13 @@ final class RecurrentProbe<S: Scalar> {
     }
   }
 
-  private var element: TensorView.Element { S.dataType == .float32 ? .float32 : .float64 }
-
-  private func view(
+  /// A contiguous array: batch, time, width.
+  func view(
     _ values: UnsafeMutableBufferPointer<S>, _ time: Int, _ width: Int
   ) -> TensorView {
     TensorView(
-      contiguous: values.baseAddress.map { UnsafeMutableRawPointer($0) }, element: element,
+      contiguous: values.baseAddress.map { UnsafeMutableRawPointer($0) },
+      element: TensorView.Element(S.dataType),
       batch: test.batch, time: time, width: width)
   }
 

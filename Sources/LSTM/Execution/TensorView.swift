@@ -5,6 +5,8 @@ public struct TensorView {
     case float64 = 1
     case int32 = 2
     case int64 = 3
+
+    public init(_ type: DataType) { self = type == .float32 ? .float32 : .float64 }
   }
 
   /// May be nil if the array holds no element.
@@ -67,10 +69,8 @@ public struct TensorView {
 
   /// The array itself as time-major rows, if it is laid out so.
   func timeMajorRows<S: Scalar>(_ type: S.Type) -> BorrowedRows<S>? {
-    let isOfType =
-      element == .float32 ? S.self == Float.self : element == .float64 && S.self == Double.self
     let stride = batch > 1 ? batchStride : timeStride
-    guard let base, isOfType, rows == nil, widthStride == 1, stride >= width,
+    guard let base, element == Element(S.dataType), rows == nil, widthStride == 1, stride >= width,
       batch == 1 || time == 1 || timeStride == batch * batchStride,
       UInt(bitPattern: base) % UInt(MemoryLayout<S>.alignment) == 0
     else { return nil }

@@ -37,8 +37,7 @@ class Stream:
                 integer(batch, "batch"),
             ),
         )
-        if threads != 1:
-            lib.carousel_stream_set_threads(self._handle, integer(threads, "threads"))
+        lib.carousel_stream_set_threads(self._handle, integer(threads, "threads"))
 
     def _open(self, network: Network, handle: c.Handle) -> None:
         lib = c.library()

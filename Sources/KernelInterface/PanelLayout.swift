@@ -26,6 +26,10 @@ public struct PanelLayout: Sendable, Equatable {
     self.panels = panels
   }
 
+  /// Rows that are packed together: few enough to be read side by side, and a line of the cache of a source whose
+  /// columns they are.
+  public static let rowBlock = 16
+
   /// Floats from one panel to the next.
   public var panelStride: Int { depth * width }
 }

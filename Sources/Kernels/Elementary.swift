@@ -13,14 +13,13 @@
   return (r, bits(shifted))
 }
 
-/// exp(r) - 1 on |r| <= ln 2 / 2 (coefficients of Cephes' expf), as a shallow tree of operations:
-/// a step at batch 1 waits for each level of it.
+/// exp(r) - 1 on |r| <= ln 2 / 2, by the polynomial of least relative error (2^-25.7, by Remez' exchange), as a shallow
+/// tree of operations: a step at batch 1 waits for each level of it.
 @inline(always) private func smallExponentialMinusOne(_ r: Vector) -> Vector {
   let square = r * r
-  let low = fma(r, splat(1.666_666_55e-1), splat(5.000_000_1e-1))
-  let middle = fma(r, splat(8.333_451_9e-3), splat(4.166_579_6e-2))
-  let high = fma(r, splat(1.987_569_15e-4), splat(1.398_199_95e-3))
-  return fma(fma(high, square, middle), square * square, fma(low, square, r))
+  let low = fma(r, splat(1.666_654_3e-1), splat(0.5))
+  let high = fma(square, splat(1.394_645_1e-3), fma(r, splat(8.366_584e-3), splat(4.166_628e-2)))
+  return fma(high, square * square, fma(low, square, r))
 }
 
 /// 2^n for n in -126...127, n in the low bits as `reduce` leaves it.
@@ -52,6 +51,19 @@
 
 private let inverseScale: Float = 0x1p-64
 
+/// A quotient before its division, which costs as much as ten multiplications: a product of two needs one only. The
+/// denominators are in [1, 2], so that products of a few stay far from overflow.
+struct Fraction {
+  var numerator: Vector
+  var denominator: Vector
+
+  @inline(always) var value: Vector { numerator / denominator }
+
+  @inline(always) static func * (a: Fraction, b: Fraction) -> Fraction {
+    Fraction(numerator: a.numerator * b.numerator, denominator: a.denominator * b.denominator)
+  }
+}
+
 /// 1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their relative accuracy.
 @inline(always) func sigmoid(_ x: Vector) -> Vector {
   let scaled = scaledExponentialOfMinusMagnitude(x)
@@ -60,15 +72,26 @@ private let inverseScale: Float = 0x1p-64
   return numerator / denominator
 }
 
+/// The same for gates in a few operations less: below exp(-87.7), which no product with a cell would show, it is 0.
+@inline(always) func gateFraction(_ x: Vector) -> Fraction {
+  let (r, n) = reduce(minusMagnitude(x, atLeast: -88))
+  // 2^n for n from -126 on; n = -127 gives 0.
+  let scale = powerOfTwo(n)
+  let e = fma(scale, smallExponentialMinusOne(r), scale)
+  return Fraction(numerator: select(x .< splat(0), e, splat(1)), denominator: splat(1) + e)
+}
+
 /// tanh |x| = -m / (2 + m), m = exp(-2 |x|) - 1 computed without cancellation.
-@inline(always) func tanh(_ x: Vector) -> Vector {
+@inline(always) func tanhFraction(_ x: Vector) -> Fraction {
   // tanh 10 is 1 in float; the bound keeps 2^n normal.
   let y = minusMagnitude(x, atLeast: -10)
   let (r, n) = reduce(y + y)
   let scale = powerOfTwo(n)
   let m = fma(scale, smallExponentialMinusOne(r), scale - splat(1))
-  return copySign(of: x, to: m / (splat(2) + m))
+  return Fraction(numerator: copySign(of: x, to: m), denominator: splat(2) + m)
 }
+
+@inline(always) func tanh(_ x: Vector) -> Vector { tanhFraction(x).value }
 
 /// log(1 + e) for 0 <= e <= 1 (polynomial of Cephes' logf).
 @inline(always) private func logOnePlus(_ e: Vector) -> Vector {

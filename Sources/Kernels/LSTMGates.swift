@@ -52,30 +52,36 @@ struct StepPlaces {
 // MARK: - The usual cell
 
 struct StandardMember {
-  var i: Vector
+  var i: Fraction
   var f: Vector
-  var g: Vector
-  var o: Vector
+  var g: Fraction
+  var o: Fraction
   var c: Vector
 
   /// Everything that does not wait for the cell.
   @inline(always) init(_ z: BlockRow, _ previous: Floats) {
-    i = sigmoid(z.b0)
-    f = sigmoid(z.b1)
-    g = tanh(z.b2)
-    o = sigmoid(z.b3)
-    c = fma(f, load(previous), i * g)
+    i = gateFraction(z.b0)
+    // With a division of its own: a forget gate of 1 then carries the cell on unchanged.
+    f = gateFraction(z.b1).value
+    g = tanhFraction(z.b2)
+    o = gateFraction(z.b3)
+    c = fma(f, load(previous), (i * g).value)
   }
+
+  @inline(always) var h: Vector { (o * tanhFraction(c)).value }
 
   @inline(always) func write(_ p: StepPlaces, _ member: Int, _ blockStride: Int, _ h: Vector) {
     store(c, p.cell + member * p.cellNext)
     store(h, p.output + member * p.outputNext)
     if let gates = p.gates {
       let to = gates + member * p.gatesNext
-      store(i, to)
+      let cellPart = i.denominator * g.denominator
+      let reciprocal = splat(1) / (cellPart * o.denominator)
+      let outputPart = o.denominator * reciprocal
+      store(i.numerator * (g.denominator * outputPart), to)
       store(f, to + blockStride)
-      store(g, to + 2 * blockStride)
-      store(o, to + 3 * blockStride)
+      store(g.numerator * (i.denominator * outputPart), to + 2 * blockStride)
+      store(o.numerator * (cellPart * reciprocal), to + 3 * blockStride)
     }
   }
 }
@@ -99,7 +105,7 @@ struct StandardMember {
   _ p: StepPlaces, _ member: Int, _ blockStride: Int, _ z: BlockRow
 ) {
   let one = StandardMember(z, p.previous + member * p.previousNext)
-  one.write(p, member, blockStride, one.o * tanh(one.c))
+  one.write(p, member, blockStride, one.h)
 }
 
 /// Two neighbouring members, their operations interleaved.
@@ -108,8 +114,8 @@ struct StandardMember {
 ) {
   let first = StandardMember(z0, p.previous + member * p.previousNext)
   let second = StandardMember(z1, p.previous + (member + 1) * p.previousNext)
-  let h0 = first.o * tanh(first.c)
-  let h1 = second.o * tanh(second.c)
+  let h0 = first.h
+  let h1 = second.h
   first.write(p, member, blockStride, h0)
   second.write(p, member + 1, blockStride, h1)
 }
@@ -127,23 +133,25 @@ struct StandardMember {
     let gates = p.gates.map { $0 + member * p.gatesNext }
 
     /// σ of a block's sum, with its peephole; 1 if the cell lacks the gate.
-    @inline(always) func gate(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Vector {
-      guard block >= 0 else { return splat(1) }
+    @inline(always) func gate(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Fraction {
+      guard block >= 0 else { return Fraction(numerator: splat(1), denominator: splat(1)) }
       var sum = load(z + block * lanes)
       if let peephole { sum = fma(load(peephole + unit), cell, sum) }
-      let value = sigmoid(sum)
-      if let gates { store(value, gates + block * b.stride) }
+      let value = gateFraction(sum)
+      if let gates { store(value.value, gates + block * b.stride) }
       return value
     }
 
     let previous = load(p.previous + member * p.previousNext)
     let i = gate(b.input, s.pointee.inputPeephole, previous)
-    let f = b.couples ? splat(1) - i : gate(b.forget, s.pointee.forgetPeephole, previous)
-    let g = tanh(load(z + b.cell * lanes))
-    if let gates { store(g, gates + b.cell * b.stride) }
-    let c = clip(fma(f, previous, i * g), s.pointee.cellClip)
+    let f =
+      b.couples
+      ? splat(1) - i.value : gate(b.forget, s.pointee.forgetPeephole, previous).value
+    let g = tanhFraction(load(z + b.cell * lanes))
+    if let gates { store(g.value, gates + b.cell * b.stride) }
+    let c = clip(fma(f, previous, (i * g).value), s.pointee.cellClip)
     store(c, p.cell + member * p.cellNext)
     let o = gate(b.output, s.pointee.outputPeephole, c)
-    store(o * tanh(c), p.output + member * p.outputNext)
+    store((o * tanhFraction(c)).value, p.output + member * p.outputNext)
   }
 }

@@ -7,7 +7,7 @@ func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
   } else if format == .bfloat16 {
     var sums = BlockSums()
     withUnsafeMutablePointer(to: &sums) { sums in
-      withScratch(bytes: weightBlock * MemoryLayout<Float>.stride) {
+      withScratch(bytes: widenedBlock * MemoryLayout<Float>.stride) {
         stepRows(
           arguments, BlockSums.rows, aligned(sums), widened: $0.assumingMemoryBound(to: Float.self))
       }
@@ -131,8 +131,17 @@ private func stepOneRow(_ arguments: UnsafePointer<LSTMStepArguments>) {
 
 // MARK: - Several rows
 
-/// Floats of a group's weights that all rows use before the next ones are fetched: 16 KiB.
-private var weightBlock: Int { 4096 }
+/// Floats of a group's weights that all rows use before the next ones are fetched.
+#if KERNELS_AVX512
+  /// Tiles of six rows multiply so often with each weight that the second-level cache keeps up, and long sums
+  /// seldom go through memory.
+  private var weightBlock: Int { 1 << 16 }
+#else
+  /// Half of the nearest cache.
+  private var weightBlock: Int { 1 << 12 }
+#endif
+/// The same of weights that are widened first.
+private var widenedBlock: Int { 1 << 12 }
 
 /// A block of a group's weights serves up to `capacity` rows while it is in the nearest cache, and a tile of
 /// rows while its vectors are in registers. `z` has room for the sums of these rows, and `widened`, given if the
@@ -187,7 +196,9 @@ private func addProduct(
 ) {
   // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
   let tiles = (rows + TileSums.rows - 1) / TileSums.rows
-  let most = tiles == 1 && widened == nil ? product.depth : weightBlock / (blocks * lanes)
+  let most =
+    tiles == 1 && widened == nil
+    ? product.depth : (widened == nil ? weightBlock : widenedBlock) / (blocks * lanes)
   // Together the tiles ask for the next block of weights, a little with each k.
   let nextBytes = asks ? (bytes + tiles - 1) / tiles : 0
   var k = 0

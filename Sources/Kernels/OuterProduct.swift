@@ -62,6 +62,8 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
       while j < p.columns {
         let columns = p.columns - j < stripColumns ? p.columns - j : stripColumns
         packPanels(rows, columns, p.d + m * p.dStride + j, p.dStride, p.scratch)
+        var ahead = StripAhead(
+          p.d + m * p.dStride + j + columns, p.columns - j - columns, p.dStride)
         var c = p.c + k * p.cStride + j
         for tile in 0..<tiles.count {
           let height = tiles.height(tile)
@@ -71,8 +73,10 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
             TileOperands(
               start: Floats(c), startStride: p.cStride,
               a: Floats(packed + tile * tileStride(rows)), aRowStride: 1, aDepthStride: tileRows,
-              b: Floats(p.scratch), depth: rows, next: p.scratch, nextBytes: 0),
+              b: Floats(p.scratch), depth: rows, next: ahead.next, nextBytes: ahead.rowBytes,
+              nextPanel: lineBytes),
             bNext: rows * panelColumns, c, p.cStride)
+          ahead.advance(panels: (columns + panelColumns - 1) / panelColumns)
           c += height * p.cStride
         }
         j += stripColumns
@@ -83,14 +87,27 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
   }
 }
 
-/// Asks for the sums of the next tile; a tile of many k gives them time to come. Behind the last one nothing is read.
-@inline(always) private func ask(_ c: MutableFloats, _ stride: Int, rows: Int, _ columns: Int) {
-  for row in 0..<rows {
-    var j = 0
-    while j < columns {
-      prefetch(c + row * stride + j)
-      j += 64 / MemoryLayout<Float>.stride
-    }
+/// The strip of D that is packed next. The tiles of this one ask for it, each panel's for one line of every row: packing
+/// would wait for all of them, which are on pages of their own.
+private struct StripAhead {
+  private(set) var next: UnsafeRawPointer
+  private var lines: Int
+  private let stride: Int
+
+  /// The first of the `columns` that are left of D.
+  @inline(always) init(_ d: Floats, _ columns: Int, _ stride: Int) {
+    next = UnsafeRawPointer(d)
+    let bytes = (columns < stripColumns ? columns : stripColumns) * MemoryLayout<Float>.stride
+    lines = (bytes + lineBytes - 1) / lineBytes
+    self.stride = stride * MemoryLayout<Float>.stride
+  }
+
+  /// From one row's line to the next row's; 0 if all has been asked for.
+  @inline(always) var rowBytes: Int { lines > 0 ? stride : 0 }
+
+  @inline(always) mutating func advance(panels: Int) {
+    next += panels * lineBytes
+    lines -= panels
   }
 }
 

@@ -1,8 +1,8 @@
 import KernelInterface
 
-/// k per block: a tile's rows of A, 24 KiB, stay in the nearest cache while the panels pass by.
-private var depthBlock: Int { 6144 / tileRows }
-/// Panels per strip: their rows of a block of k, 256 KiB, stay in the second-level cache while the tiles of A pass
+/// k per block: a tile's rows of A, 24 or 48 KiB, stay near while the panels pass by, and C is fetched once for each.
+private let depthBlock = 1024
+/// Panels per strip: their rows of a block of k, 256 or 512 KiB, stay in the second-level cache while the tiles of A pass
 /// by.
 private let stripPanels = 4
 /// Bytes of weights that are near enough without being asked for.
@@ -59,7 +59,8 @@ private func multiplyBlock(
       startStride: startsFromC ? p.cStride : 0,
       a: p.a + m * p.aStride + k, aRowStride: p.aStride, aDepthStride: 1,
       b: p.b + j * p.depth + k * panelColumns, depth: depth,
-      next: p.b + j * p.depth + k * panelColumns, nextBytes: 0)
+      next: p.b + j * p.depth + k * panelColumns, nextBytes: 0,
+      nextPanel: p.depth * panelColumns * MemoryLayout<Float>.stride)
     let columns = p.columns - j
     let wholePanels = columns / panelColumns
     if rows == 1 && wholePanels > 1 {
@@ -95,6 +96,9 @@ private func multiplyRows(
     tiles -= 1
     t.a = operands.a + r * operands.aRowStride
     t.start = operands.start + r * operands.startStride
+    if t.startStride > 0 && r + height < rows {
+      ask(c + (r + height) * cStride, cStride, rows: height, columns)
+    }
     multiplyStrip(height, columns, t, bNext: bNext, c + r * cStride, cStride)
     t.next += t.nextBytes * t.depth
     r += height
@@ -117,6 +121,6 @@ func multiplyStrip(
     j += panelColumns
     t.start += panelColumns
     t.b += bNext
-    t.next += bNext * MemoryLayout<Float>.stride
+    t.next += t.nextPanel
   }
 }

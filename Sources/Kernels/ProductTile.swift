@@ -10,6 +10,9 @@
 
 @inline(always) var panelColumns: Int { 2 * lanes }
 
+/// Bytes of a line of the cache.
+@inline(always) var lineBytes: Int { 64 }
+
 /// Where a tile's operands are. Element (r, k) of A is at `r * aRowStride + k * aDepthStride`, so that the
 /// same code multiplies with A and with its transpose. The sums of row r start from what is at
 /// `r * startStride`: C itself, or with stride 0 one row for all.
@@ -22,9 +25,11 @@ struct TileOperands {
   /// Panel of B: row k at `k * panelColumns`.
   var b: Floats
   var depth: Int
-  /// What is needed next: with each k of a whole tile another `nextBytes` of it are asked for; 0: nothing is.
+  /// What is needed next: with each k of a tall tile another `nextBytes` of it are asked for; 0: nothing is. The
+  /// next panel's tile asks from `nextPanel` bytes further on.
   var next: UnsafeRawPointer
   var nextBytes: Int
+  var nextPanel: Int
 }
 
 /// One row of a tile.
@@ -163,6 +168,17 @@ func multiplyRaggedTile(
       let row = c + r * cStride
       store(load(tile + r * panelColumns), row, upTo: leftCount)
       store(load(tile + r * panelColumns + lanes), row + leftCount, upTo: rightCount)
+    }
+  }
+}
+
+/// Asks for what the sums of the next tile start from; a tile of many k gives it time to come.
+@inline(always) func ask(_ c: MutableFloats, _ stride: Int, rows: Int, _ columns: Int) {
+  for row in 0..<rows {
+    var j = 0
+    while j < columns {
+      prefetch(c + row * stride + j)
+      j += lineBytes / MemoryLayout<Float>.stride
     }
   }
 }

@@ -223,8 +223,9 @@ import Testing
     }
   }
 
-  /// The fused step and product + element-wise step are the same arithmetic.
-  @Test(arguments: instructionSets) func fusedStepIsTheSame(set: InstructionSet) throws {
+  /// The fused step and product + element-wise step differ in roundings only: the fused one divides i ⊙ g and
+  /// o ⊙ tanh c once.
+  @Test(arguments: instructionSets) func fusedStepIsNearlyTheSame(set: InstructionSet) throws {
     let p = try LSTMStepTests.Problem(rows: 4, units: 50, inputWidth: 6, peepholes: true)
     let fused = try LSTMStepTests.run(set, p)
     let stride = p.blocks.stride
@@ -249,7 +250,8 @@ import Testing
     s.forgetPeephole = p.peepholes[1].map { UnsafePointer($0.pointer) }
     s.outputPeephole = p.peepholes[2].map { UnsafePointer($0.pointer) }
     set.kernels.lstmForward(&s)
-    #expect(sameBits(c.values, fused.c))
-    #expect(sameBits(h.values, fused.h))
+    for (own, other) in zip(c.values + h.values, fused.c + fused.h) {
+      #expect(abs(own - other) <= 8 * Float.ulpOfOne * max(1, abs(own)))
+    }
   }
 }

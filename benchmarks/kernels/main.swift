@@ -60,7 +60,7 @@ func report(_ set: InstructionSet, _ name: String, _ seconds: Double, flops: Dou
 }
 
 func matrix(_ rows: Int, _ columns: Int) throws -> (UnsafeMutablePointer<Float>, Int) {
-  let stride = try Memory.rowStride(columns)
+  let stride = try Memory.matrixStride(columns)
   let buffer = try Buffer<Float>(count: max(1, rows) * stride + 64)
   var state: UInt32 = 12345
   for i in 0..<(rows * stride) {
@@ -203,13 +203,16 @@ for set in sets {
     for (m, n, k) in [
       (12, 32, 256), (240, 256, 256), (1000, 512, 64), (1000, 1024, 256), (3200, 2048, 512),
       (1024, 1024, 1024), (32, 2048, 512), (1, 512, 128), (1, 4096, 1024), (100, 1280, 320),
-      (256, 2048, 512), (512, 512, 2048), (128, 1024, 256),
+      (256, 2048, 512), (512, 512, 2048), (128, 1024, 256), (32, 512, 2048), (64, 1024, 4096),
+      (640, 1024, 4096), (640, 512, 2048), (1024, 4096, 1024),
     ] {
       try benchmarkProduct(set, m, n, k)
     }
   }
   if chosen.contains("outer") {
-    for (m, k, n) in [(3200, 64, 256), (3200, 256, 1024), (3200, 512, 2048), (1000, 64, 256)] {
+    for (m, k, n) in [
+      (3200, 64, 256), (3200, 256, 1024), (3200, 512, 2048), (1000, 64, 256), (640, 1024, 4096),
+    ] {
       try benchmarkOuter(set, m, k, n)
     }
   }

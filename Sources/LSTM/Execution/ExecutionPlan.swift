@@ -23,7 +23,7 @@ public final class ExecutionPlan<S: Scalar> {
   public func signal(
     batch: Int, time: Int, hasTime: Bool, width: Int, mask: UnsafeMutablePointer<UInt8>? = nil
   ) throws(EngineError) -> Signal<S> {
-    let stride = try Memory.rowStride(width)
+    let stride = try Memory.matrixStride(width)
     let count = try Memory.product(time, batch, stride)
     return Signal(
       batch: batch, time: time, hasTime: hasTime, width: width, stride: stride,
@@ -35,7 +35,7 @@ public final class ExecutionPlan<S: Scalar> {
 
   /// A state of `batch` rows.
   public func state(batch: Int, width: Int) throws(EngineError) -> StateSlot<S> {
-    let stride = try Memory.rowStride(width)
+    let stride = try Memory.matrixStride(width)
     let count = try Memory.product(batch, stride)
     return StateSlot(
       width: width, stride: stride, initial: try arena.allocate(count: count),

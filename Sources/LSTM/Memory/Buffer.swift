@@ -62,6 +62,15 @@ public enum Memory {
   public static func rowStride(_ width: Int) throws(EngineError) -> Int {
     try sum(width, rowGranularity - 1) & ~(rowGranularity - 1)
   }
+
+  /// The same for many rows that are read side by side, such as a tile's in a product: a stride that is a multiple
+  /// of 2 KiB would put all of them into the same few lines of the nearest cache.
+  public static func matrixStride(_ width: Int) throws(EngineError) -> Int {
+    let stride = try rowStride(width)
+    return stride > 0 && stride % spreadMultiple == 0 ? try sum(stride, rowGranularity) : stride
+  }
+
+  private static let spreadMultiple = 512
 }
 
 /// 64-byte aligned memory for `count` elements, zeroed unless it is said, freed with the object.

@@ -102,16 +102,26 @@ public final class PackedGates: @unchecked Sendable {
       }
       return
     }
-    var to = storage.pointer
-    for group in 0..<groups {
-      let first = group * lanes
-      let count = min(lanes, units - first)
-      for k in 0..<layout.depth {
-        for block in 0..<blocks {
-          let from = source + k * stride + block * blockStride + first
-          for lane in 0..<lanes { to[lane] = lane < count ? from[lane] : 0 }
-          to += lanes
-        }
+    for row in Swift.stride(from: 0, to: layout.depth, by: PanelLayout.rowBlock) {
+      let rows = row..<min(row + PanelLayout.rowBlock, layout.depth)
+      for group in 0..<groups {
+        packRows(rows, group, source, stride: stride, blockStride: blockStride)
+      }
+    }
+  }
+
+  private func packRows(
+    _ rows: Range<Int>, _ group: Int, _ source: UnsafePointer<Float>, stride: Int, blockStride: Int
+  ) {
+    let lanes = kernels.vectorWidth
+    let first = group * lanes
+    let count = min(lanes, units - first)
+    var to = storage.pointer + group * layout.panelStride + rows.lowerBound * layout.width
+    for k in rows {
+      for block in 0..<blocks {
+        to.update(from: source + k * stride + block * blockStride + first, count: count)
+        (to + count).update(repeating: 0, count: lanes - count)
+        to += lanes
       }
     }
   }

@@ -17,20 +17,28 @@ extension Float: Scalar {
     kernels: KernelTable, into packed: UnsafeMutablePointer<Float>
   ) {
     let width = kernels.panelWidth
-    var to = packed
-    for first in Swift.stride(from: 0, to: columns, by: width) {
-      let count = Swift.min(width, columns - first)
-      for row in 0..<rows {
-        if transposed {
-          let from = source + first * stride + row
-          for j in 0..<count { to[j] = from[j * stride] }
-        } else {
-          let from = source + row * stride + first
-          for j in 0..<count { to[j] = from[j] }
+    let blocks = Swift.stride(from: 0, to: rows, by: PanelLayout.rowBlock)
+    let panels = Swift.stride(from: 0, to: columns, by: width)
+    func packBlock(_ row: Int, _ column: Int) {
+      let (height, count) = (min(PanelLayout.rowBlock, rows - row), min(width, columns - column))
+      let to = packed + column * rows + row * width
+      if transposed {
+        let from = source + column * stride + row
+        for j in 0..<count {
+          for r in 0..<height { to[r * width + j] = from[j * stride + r] }
         }
-        for j in count..<width { to[j] = 0 }
-        to += width
+      } else {
+        let from = source + row * stride + column
+        for r in 0..<height { (to + r * width).update(from: from + r * stride, count: count) }
       }
+      guard count < width else { return }
+      for r in 0..<height { (to + r * width + count).update(repeating: 0, count: width - count) }
+    }
+    // Along the rows of the source, which are the columns of the transposed.
+    if transposed {
+      for column in panels { for row in blocks { packBlock(row, column) } }
+    } else {
+      for row in blocks { for column in panels { packBlock(row, column) } }
     }
   }
 

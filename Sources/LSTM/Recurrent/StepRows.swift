@@ -14,11 +14,12 @@ struct StepRows<S: Scalar> {
   init(
     _ plan: ExecutionPlan<S>, batch: Int, width: Int, period: Int, isWritten: Bool = false
   ) throws(EngineError) {
-    stride = try Memory.rowStride(width)
+    stride = try Memory.matrixStride(width)
     self.batch = batch
     self.period = max(period, 1)
     base = try plan.arena.allocate(
-      count: Memory.product(self.period, batch, stride), zeroed: !isWritten || width != stride)
+      count: Memory.product(self.period, batch, stride),
+      zeroed: !isWritten || width % Memory.rowGranularity != 0)
   }
 
   init(

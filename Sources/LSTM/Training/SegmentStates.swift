@@ -18,7 +18,7 @@ final class SegmentStates<S: Scalar> {
     self.arena = arena
     var sizes: [Int] = []
     for width in network.stateWidths {
-      sizes.append(try Memory.product(batch, Memory.rowStride(width)))
+      sizes.append(try Memory.product(batch, Memory.matrixStride(width)))
     }
     var rows: [[UnsafeMutablePointer<S>]] = []
     for _ in 0...count {

@@ -318,12 +318,27 @@ def test_a_stream_is_right_until_its_first_error() -> None:
 def test_results_keep_all_seeds(tmp_path: Path) -> None:
     for seed in (1, 0):
         one = results.Results(tmp_path, "modern", "3a", "rnn")
-        assert not one.has(seed)
-        one.add({"seed": seed, "success": True}, {"date": "2026-01-01"})
+        assert not one.has(seed, 10)
+        one.add({"seed": seed, "success": True, "limit": 20}, {"date": "2026-01-01"})
     again = results.Results(tmp_path, "modern", "3a", "rnn")
     assert [run["seed"] for run in again.runs] == [0, 1]
-    assert again.has(0) and not again.has(2)
+    assert again.has(0, 30) and not again.has(2, 30)
     assert list((tmp_path / "modern").iterdir()) == [again.path]
+
+
+def test_a_longer_run_takes_the_place_of_one_that_failed(tmp_path: Path) -> None:
+    one = results.Results(tmp_path, "faithful", "erg", "output_gate")
+    one.add({"seed": 0, "success": False, "limit": 10}, {})
+    assert one.has(0, 10) and not one.has(0, 11)
+    one.add({"seed": 0, "success": True, "limit": 20}, {})
+    assert one.runs == [{"seed": 0, "success": True, "limit": 20}]
+
+
+def test_another_rate_is_kept_apart(tmp_path: Path) -> None:
+    row = run.at_rate(ROWS["2c_q100"], 0.03)
+    assert row.faithful.rate == 0.03 and ROWS["2c_q100"].faithful.rate == 0.01
+    assert run.place("faithful", "2c_q100", "rnn", None) == ("faithful", "2c_q100", "rnn")
+    assert run.place("faithful", "2c_q100", "rnn", 0.03) == ("rates", "2c_q100", "rnn.0.03")
 
 
 @pytest.mark.parametrize("row, limit", [("conflict", 8), ("gts", 4), ("cerg", 30)])

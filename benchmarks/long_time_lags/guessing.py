@@ -68,7 +68,7 @@ def main() -> int:
     carousel.set_threads(1)
     results = Results(arguments.results, "guessing", "3a", "rnn")
     for seed in range(arguments.seeds):
-        if results.has(seed):
+        if results.has(seed, arguments.limit):
             continue
         results.add(guess(seed, arguments.limit, arguments.width), machine())
         print(results.runs[-1], flush=True)

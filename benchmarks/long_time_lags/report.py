@@ -104,11 +104,27 @@ def _headline(row: Row, content: dict[str, Any]) -> str:
     )
 
 
+def rates_table(results: dict[tuple[str, str, str], dict[str, Any]]) -> list[str]:
+    """The paper's own cell at learning rates that are not the paper's."""
+    lines = ["| task | cell | the row's rate | other rate | met, after |", "|---|---|---|---|---|"]
+    for row in ROWS.values():
+        for (kind, key, contender), content in results.items():
+            if (kind, key) != ("rates", row.key):
+                continue
+            name, rate = contender.split(".", 1)
+            own = cell(results.get(("faithful", key, name)))
+            lines.append(
+                f"| {row.title} | {CONTENDERS[name].label} | {row.faithful.rate:g}: {own} | {rate} "
+                f"| {cell(content)} |"
+            )
+    return lines
+
+
 #: For each part of the story: the contender before it, and rows that show what it is good for.
 STORY = {
     "cec": ("rnn", ("2c_q100", "3a", "temporal_order_6a")),
     "input_gate": ("cec", ("3a", "temporal_order_6a", "conflict")),
-    "output_gate": ("input_gate", ("conflict", "temporal_order_6a")),
+    "output_gate": ("input_gate", ("conflict", "2c_q100", "temporal_order_6a")),
     "forget_gate": ("output_gate", ("cerg", "msd", "2c_q100", "temporal_order_6a", "erg")),
     "peepholes": ("forget_gate", ("msd", "gts", "pfg")),
 }
@@ -209,6 +225,7 @@ def pages(folder: Path) -> dict[str, dict[str, list[str]]]:
             "headline": headline_table(results),
             "faithful": table("faithful", results),
             "modern": table("modern", results),
+            "rates": rates_table(results),
             "guessing": guessing(results),
             "settings": settings_table(),
             "cost": cost(folder / "cost.json"),

@@ -31,13 +31,17 @@ class Results:
         runs: list[dict[str, Any]] = self.content["runs"]
         return runs
 
-    def has(self, seed: int) -> bool:
-        return any(run["seed"] == seed for run in self.runs)
+    def has(self, seed: int, limit: int) -> bool:
+        """Whether a run is there that met the criterion, or was given as many presentations."""
+        return any(
+            run["seed"] == seed and (run["success"] or run["limit"] >= limit) for run in self.runs
+        )
 
     def add(self, run: dict[str, Any], where: dict[str, str]) -> None:
-        """Replaces the file in one step."""
+        """Replaces the seed's shorter run, and the file in one step."""
         self.content.update(where)
-        self.content["runs"] = sorted([*self.runs, run], key=lambda one: one["seed"])
+        others = [one for one in self.runs if one["seed"] != run["seed"]]
+        self.content["runs"] = sorted([*others, run], key=lambda one: one["seed"])
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**self.content, "runs": None}, indent=1, ensure_ascii=False)
         lines = ",\n  ".join(json.dumps(one) for one in self.runs)

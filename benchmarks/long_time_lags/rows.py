@@ -171,7 +171,7 @@ _ALL = [
         Modern(0.01, 8),
         training_and_test_set(_ERG, 256, 256),
         "every symbol of the 256 training and 256 other strings right; looked at every 256",
-        60_000,
+        200_000,
         30_000,
         "100 % of 30 trials, 21,730 strings (8,440 with rate 0.5)",
         training_set=256,
@@ -206,7 +206,7 @@ _ALL = [
         "100 % of 18 trials, 5,680 sequences",
         headline="input_gate",
     ),
-    _very_long(100, 100, "31,000 sequences", 100_000),
+    _very_long(100, 100, "31,000 sequences", 400_000),
     _very_long(1000, 1000, "49,000 sequences", 100_000),
     Row(
         "3a",
@@ -223,8 +223,8 @@ _ALL = [
         20_000,
         "ST1 27,380, ST2 39,850 sequences",
     ),
-    _adding(100, "74,000 sequences", 200_000),
-    _adding(500, "209,000 sequences", 500_000),
+    _adding(100, "74,000 sequences", 1_000_000),
+    _adding(500, "209,000 sequences", 1_500_000),
     _adding(1000, "853,000 sequences", 1_500_000),
     Row(
         "multiplication",

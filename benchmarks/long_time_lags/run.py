@@ -2,7 +2,8 @@
 
 Every run (a row, a mode, a contender, a seed) writes a log of its progress to
 out/long_time_lags/MODE/ROW.CONTENDER.SEED.log and its result to ROW.CONTENDER.json of the results'
-folder. Runs that are there already are not repeated: an interrupted benchmark goes on where it was.
+folder. Runs that are there already are not repeated, unless they failed within fewer presentations
+than they are given now: an interrupted benchmark goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -86,6 +88,16 @@ def run(row: Row, mode: str, contender: Contender, seed: int, limit: int, log: I
     return result
 
 
+def at_rate(row: Row, rate: float | None) -> Row:
+    """The row with another learning rate in the faithful mode."""
+    return row if rate is None else replace(row, faithful=replace(row.faithful, rate=rate))
+
+
+def place(mode: str, row: str, contender: str, rate: float | None) -> tuple[str, str, str]:
+    """Where results are kept: those at other rates apart from the paper's."""
+    return (mode, row, contender) if rate is None else ("rates", row, f"{contender}.{rate:g}")
+
+
 def chosen(words: Iterable[str], all_of: Iterable[str], what: str) -> list[str]:
     known = list(all_of)
     words = list(words)
@@ -105,14 +117,18 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10, help="this many, from --first-seed on")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=0, help="most presentations; 0: the row's own")
+    parser.add_argument("--rate", type=float, help="faithful: another learning rate than the row's")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--out", type=Path, default=HERE.parents[1] / "out" / "long_time_lags")
     arguments = parser.parse_args()
     carousel.set_threads(1)
     keys = chosen(arguments.rows, ROWS, "row")
     modes = MODES if arguments.mode == "both" else (arguments.mode,)
+    if arguments.rate and modes != ("faithful",):
+        parser.error("--rate is for --mode faithful")
+    at = f" rate {arguments.rate:g}" if arguments.rate else ""
     for key in keys:
-        row = ROWS[key]
+        row = at_rate(ROWS[key], arguments.rate)
         for mode in modes:
             asked = [word for word in arguments.contenders.split(",") if word]
             names = chosen(asked, CONTENDERS, "contender")
@@ -120,18 +136,18 @@ def main() -> int:
                 names = list(row.faithful_contenders)
             limit = arguments.limit or getattr(row, f"{mode}_limit")
             for name in names:
-                results = Results(arguments.results, mode, key, name)
+                results = Results(arguments.results, *place(mode, key, name, arguments.rate))
                 for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-                    if results.has(seed):
+                    if results.has(seed, limit):
                         continue
                     folder = arguments.out / mode
                     folder.mkdir(parents=True, exist_ok=True)
-                    with (folder / f"{key}.{name}.{seed}.log").open("w") as log:
+                    with (folder / f"{results.path.stem}.{seed}.log").open("w") as log:
                         work = run if row.criterion is not None else continual.run
                         result = work(row, mode, CONTENDERS[name], seed, limit, log)
                     results.add(result, machine())
                     print(
-                        f"{key} {mode} {name} seed {seed}: "
+                        f"{key} {mode} {name}{at} seed {seed}: "
                         + (f"{result['sequences']:,}" if result["success"] else "not met")
                         + f", {result['seconds']:.0f} s",
                         flush=True,

@@ -24,15 +24,30 @@ let optimised = [
       .unsafeFlags(optimised + ["-Xcc", plays512 ? "-march=x86-64-v3" : "-march=x86-64-v4"]),
       .define("KERNELS_AVX512"),
     ] + (plays512 ? [.define("KERNELS_AVX512_ON_AVX2")] : [])
+  let avx512BF16: [SwiftSetting] = [
+    .unsafeFlags(
+      optimised + ["-Xcc", "-march=x86-64-v4", "-Xcc", "-mavx512bf16", "-Xcc", "-mavx512vnni"]),
+    .define("KERNELS_AVX512"), .define("KERNELS_AVX512_BF16"),
+  ]
   let kernelTargets: [Target] = [
     .target(
       name: "KernelsBaseline", dependencies: ["KernelInterface"],
       swiftSettings: [.unsafeFlags(optimised)]),
     .target(name: "KernelsAVX2", dependencies: ["KernelInterface"], swiftSettings: avx2),
     .target(name: "KernelsAVX512", dependencies: ["KernelInterface"], swiftSettings: avx512),
+    .target(
+      name: "KernelsAVX512BF16", dependencies: ["KernelInterface", "CInstructions"],
+      swiftSettings: avx512BF16),
+    // One instruction that Swift's compiler has no name for.
+    .systemLibrary(name: "CInstructions"),
   ]
 #else
   let plays512 = false
+  let avx512BF16: [SwiftSetting] = [
+    .unsafeFlags(
+      optimised + ["-Xcc", "-march=x86-64-v4", "-Xcc", "-mavx512bf16", "-Xcc", "-mavx512vnni"]),
+    .define("KERNELS_AVX512"), .define("KERNELS_AVX512_BF16"),
+  ]
   let kernelTargets: [Target] = [
     .target(
       name: "KernelsBaseline", dependencies: ["KernelInterface"],

@@ -12,9 +12,9 @@ import sys
 
 import workloads
 
-# Our own rows, fastest way in first; and what is shown without being a float32 peer.
+# Our own rows, fastest way in first; and what has a table of its own, being no float32 peer.
 OURS = ("carousel", "carousel_python")
-NOT_FLOAT32 = ("openvino_bf16", "carousel_bf16", "carousel_int8")
+REDUCED = ("openvino_bf16", "carousel_bf16", "carousel_int8")
 
 
 def time(us: float) -> str:
@@ -46,6 +46,43 @@ def table(header: list[str], lines: list[list[str]]) -> str:
     return "\n".join([join(header), rule + "|", *map(join, lines)])
 
 
+def reduced_precision(selected, times: dict, threads: list[int], field: str) -> list[str]:
+    """OpenVINO's bfloat16 beside our reduced precisions: times, ratios and errors."""
+    names = [peer for peer in REDUCED if any(peer == key[1] for key in times)]
+    lines, ratios = [], {}
+    for count in threads:
+        for workload in selected:
+            have = {p: times.get((workload.name, p, count)) for p in names}
+            if not any(have.values()):
+                continue
+            line = [workload.name, str(count)]
+            for peer in names:
+                row, other = have[peer], have.get("openvino_bf16")
+                line.append(time(row[field]) if row else "")
+                line.append(f"{row['max_error']:.1e}" if row else "")
+                if peer != "openvino_bf16" and "openvino_bf16" in names:
+                    ratio = other[field] / row[field] if row and other else None
+                    line.append(f"{ratio:.2f}" if ratio else "")
+                    if ratio:
+                        ratios.setdefault(peer, []).append(ratio)
+            lines.append(line)
+    if not lines:
+        return []
+    header = ["workload", "threads"]
+    for peer in names:
+        compared = peer != "openvino_bf16" and "openvino_bf16" in names
+        header += [peer, "error"] + (["ratio"] if compared else [])
+    means = ", ".join(
+        f"{peer} {math.exp(sum(map(math.log, found)) / len(found)):.2f}"
+        for peer, found in ratios.items()
+    )
+    return [
+        "\n## Reduced precision: microseconds per call, errors relative to the largest value\n",
+        table(header, lines),
+        *([f"\nGeometric means of the ratios to OpenVINO's bfloat16: {means}."] if means else []),
+    ]
+
+
 def tables(selected, rows: list[dict], limits, threads: list[int], least: bool = False) -> str:
     """Ratios of medians, or of the least times, which other programs disturb least."""
     field, name = ("min_us", "least") if least else ("median_us", "median")
@@ -53,6 +90,7 @@ def tables(selected, rows: list[dict], limits, threads: list[int], least: bool =
         (row["workload"], row["peer"], row["threads"]): row for row in rows if "median_us" in row
     }
     peers = list(dict.fromkeys(row["peer"] for row in rows if "median_us" in row))
+    peers = [peer for peer in peers if peer not in REDUCED]
     versions = {row["peer"]: row["version"] for row in rows if "version" in row}
     text, ratios, gains, noisy = [], [], [], 0
     for count in threads:
@@ -66,7 +104,7 @@ def tables(selected, rows: list[dict], limits, threads: list[int], least: bool =
             if not have:
                 continue
             bound = workload.bound_us(count, limits)
-            others = {p: r for p, r in have.items() if p not in OURS + NOT_FLOAT32}
+            others = {p: r for p, r in have.items() if p not in OURS}
             best = min(others, key=lambda p: others[p][field], default=None)
             ours = have.get("carousel") or have.get("carousel_python")
             line = [workload.name]
@@ -111,6 +149,7 @@ def tables(selected, rows: list[dict], limits, threads: list[int], least: bool =
     if gains:
         text += [f"\n## What {second} threads gain over {first} in Carousel\n"]
         text += [table(["workload", "times as fast"], gains)]
+    text += reduced_precision(selected, times, threads, field)
     cold = [row for row in rows if row.get("workload", "").startswith("E_")]
     if cold:
         text += ["\n## Cold start: from process start to the first output of a saved LSTM(128)\n"]

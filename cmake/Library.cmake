@@ -10,6 +10,7 @@ endforeach()
 
 carousel_c_module(CStatus)
 carousel_header_module(CHDF5 ${HDF5_INCLUDE_DIRS})
+carousel_header_module(CInstructions)
 carousel_header_module(CZip ${LIBZIP_INCLUDE_DIRS})
 carousel_header_module(CJansson ${JANSSON_INCLUDE_DIRS})
 target_link_libraries(CJansson INTERFACE PkgConfig::JANSSON)
@@ -25,13 +26,17 @@ set(kernels KernelsBaseline)
 carousel_swift_module(KernelsBaseline
   FOLDER ${PROJECT_SOURCE_DIR}/Sources/Kernels DEPENDS KernelInterface OPTIONS ${kernel_flags})
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND kernels KernelsAVX2 KernelsAVX512)
+  list(APPEND kernels KernelsAVX2 KernelsAVX512 KernelsAVX512BF16)
   carousel_swift_module(KernelsAVX2
     FOLDER ${PROJECT_SOURCE_DIR}/Sources/Kernels DEPENDS KernelInterface
     OPTIONS ${kernel_flags} "SHELL:-Xcc -march=x86-64-v3" -DKERNELS_AVX2)
   carousel_swift_module(KernelsAVX512
     FOLDER ${PROJECT_SOURCE_DIR}/Sources/Kernels DEPENDS KernelInterface
     OPTIONS ${kernel_flags} "SHELL:-Xcc -march=x86-64-v4" -DKERNELS_AVX512)
+  carousel_swift_module(KernelsAVX512BF16
+    FOLDER ${PROJECT_SOURCE_DIR}/Sources/Kernels DEPENDS KernelInterface CInstructions
+    OPTIONS ${kernel_flags} "SHELL:-Xcc -march=x86-64-v4 -Xcc -mavx512bf16 -Xcc -mavx512vnni"
+      -DKERNELS_AVX512 -DKERNELS_AVX512_BF16)
 endif()
 
 carousel_swift_module(LSTM DEPENDS KernelInterface ${kernels} CPlatform)

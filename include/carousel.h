@@ -1460,7 +1460,8 @@ carousel_status carousel_trainer_resume(carousel_trainer *trainer, const char *p
  * environment variable CAROUSEL_INSTRUCTION_SET names another one.
  */
 
-/* The instruction set in use: "baseline", "avx2" or "avx512". Static. */
+/* The instruction set in use: "baseline", "avx2", "avx512" or "avx512_bf16" (AVX-512 with its BF16 and
+ * VNNI instructions, for weights in reduced precision). Static. */
 const char *carousel_instruction_set(void);
 
 /* Uses another one, for networks and streams that are made from now on; NULL: the best one.
@@ -1495,13 +1496,14 @@ carousel_status carousel_set_threads(int32_t threads);
  * and outputs, are float32 as before.
  *
  *     bfloat16   weights rounded to nearest, 8 significant bits. Results are those of the float32
- *                network with the rounded weights, bit for bit.
+ *                network with the rounded weights, bit for bit; but "avx512_bf16" rounds what is multiplied
+ *                with them, too, and takes half the time for batches.
  *     int8       weights are whole numbers from -127 to 127 times one scale for each output channel
  *                (column; of embeddings: row). What is multiplied with them is rounded, too, to 16
  *                bits with one scale for each row of the batch and step; sums are exact.
  *
- * As in float32, the bits depend neither on batch, threads, streaming nor (AVX2, AVX-512) the
- * instruction set. Such a network runs, streams, is copied and saved ("carousel" keeps the precision, all
+ * As in float32, the bits depend neither on batch, threads nor streaming, nor, but for that, on the
+ * instruction set (AVX2 and AVX-512). Such a network runs, streams, is copied and saved ("carousel" keeps the precision, all
  * other layouts get the rounded values as float32). What changes or differentiates parameters is refused
  * with CAROUSEL_ERROR_STATE: load_weights, initialize, get_parameter_buffer, record, trainer_create.
  * A cell of more than some 8,000 units stays float32 in an int8 network.

@@ -49,6 +49,7 @@ public func carousel_instruction_set() -> UnsafePointer<CChar>? {
     case .baseline: "baseline"
     case .avx2: "avx2"
     case .avx512: "avx512"
+    case .avx512BF16: "avx512_bf16"
     }
   return name.cString
 }

@@ -6,12 +6,14 @@
 /// position in a vector, or how the work was split; and the AVX2 and AVX-512 kernels give the
 /// same bits. The baseline multiplies and adds in two roundings, so its bits differ from theirs.
 public final class KernelTable: Sendable {
-  /// `baseline`, `avx2`, `avx512`: values of CAROUSEL_INSTRUCTION_SET.
+  /// `baseline`, `avx2`, `avx512`, `avx512_bf16`: values of CAROUSEL_INSTRUCTION_SET.
   public let name: StaticString
   /// Floats per vector register: units per group in fused steps.
   public let vectorWidth: Int
   /// Columns per panel of a packed matrix in `product`.
   public let panelWidth: Int
+  /// bfloat16 weights are multiplied in pairs of ks, with activations in bfloat16 (``ReducedLayout``).
+  public let pairsBrainFloats: Bool
   /// Batch rows at which the fused steps work best: split batches at multiples of it.
   public let rowTile: Int
   /// Floats of scratch with which `outerProduct` is fastest for a matrix of so many rows.
@@ -47,7 +49,7 @@ public final class KernelTable: Sendable {
   public let addColumnSums: Kernel<ColumnSumArguments>
 
   public init(
-    name: StaticString, vectorWidth: Int, panelWidth: Int, rowTile: Int,
+    name: StaticString, vectorWidth: Int, panelWidth: Int, pairsBrainFloats: Bool, rowTile: Int,
     outerProductScratch: @escaping @Sendable (Int) -> Int,
     product: @escaping Kernel<ProductArguments>,
     outerProduct: @escaping Kernel<OuterProductArguments>,
@@ -73,6 +75,7 @@ public final class KernelTable: Sendable {
     self.name = name
     self.vectorWidth = vectorWidth
     self.panelWidth = panelWidth
+    self.pairsBrainFloats = pairsBrainFloats
     self.rowTile = rowTile
     self.outerProductScratch = outerProductScratch
     self.product = product

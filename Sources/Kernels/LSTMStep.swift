@@ -2,9 +2,11 @@ import KernelInterface
 
 func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
   let format = arguments.pointee.format
-  if format == .int8 || format == .bfloat16 && arguments.pointee.rows < rowsWorthWidening {
+  let isWide =
+    format == .bfloat16 && !pairsBrainFloats && arguments.pointee.rows >= rowsWorthWidening
+  if format != .float32 && !isWide {
     reducedStep(arguments)
-  } else if format == .bfloat16 {
+  } else if isWide {
     var sums = BlockSums()
     withUnsafeMutablePointer(to: &sums) { sums in
       withScratch(bytes: widenedBlock * MemoryLayout<Float>.stride) {
@@ -155,7 +157,9 @@ private func stepRows(
   let rowBlocks = (rows + capacity - 1) / capacity
   let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
   /// Of one k of a group.
-  let bytes = widened == nil ? blocks * lanes * MemoryLayout<Float>.stride : reducedRow
+  let bytes =
+    widened == nil
+    ? blocks * lanes * MemoryLayout<Float>.stride : ReducedPanel.bfloat16.rowBytes
   let asks = groups * bytes * arguments.pointee.hiddenWidth > nearBytes
   @inline(always) func add(_ weights: Bytes, _ p: inout RowOperands, _ rows: Int) {
     addProduct(rows, blocks, weights, bytes, &p, asks: asks, widened, z)

@@ -1,40 +1,41 @@
 import KernelInterface
 
-/// Rows of a panel per block: it stays in the nearest cache while the rows of A pass by. For int8 no other
-/// number would do: blocks are where exact sums become floats.
-private let depthBlock = exactPairs
-/// Rows of A per block.
-private let rowBlock = 24
+/// Rows of a panel per block: 32 KiB on AVX-512, which stay near while the rows of A pass by. For int8 no other number
+/// would do: blocks are where exact sums become floats.
+@inline(always) private func depthBlock(_ panel: ReducedPanel) -> Int {
+  panel == .int8 || panel == .bfloat16 ? exactPairs : exactPairs / 2
+}
 
-/// Rows of a widened panel per block, twice as long as those of a bfloat16 panel.
-private let widenedDepth = depthBlock / 2
+/// Rows of A per block. What is made for a block, a widened panel or the codes of the rows, is worth its making for as
+/// many rows as there are.
+@inline(always) private func rowBlock(_ panel: ReducedPanel) -> Int { panel == .bfloat16 ? 24 : 96 }
 
 /// `product` for weights in reduced precision: `b` points to their codes.
 func reducedProduct(_ p: ProductArguments) {
-  let isInteger = p.format == .int8
-  let isWide = !isInteger && p.rows >= rowsWorthWidening
+  var panel = ReducedPanel(p.format)
+  if panel == .bfloat16 && p.rows >= rowsWorthWidening { panel = .widened }
+  let rows = p.rows < rowBlock(panel) ? p.rows : rowBlock(panel)
   let bytes =
-    isInteger ? rowBlock * (4 * depthBlock + 4) : isWide ? 4 * reducedColumns * widenedDepth : 0
-  let panel = isInteger ? ReducedPanel.int8 : isWide ? .widened : .bfloat16
+    panel.isPaired
+    ? rows * (4 * depthBlock(panel) + 4)
+    : panel == .widened ? 4 * reducedColumns * depthBlock(panel) : 0
   withScratch(bytes: bytes) { multiplyBlocks(p, panel, $0) }
 }
 
 private func multiplyBlocks(
   _ p: ProductArguments, _ panel: ReducedPanel, _ scratch: UnsafeMutableRawPointer
 ) {
-  let isInteger = panel == .int8
+  let rowBlock = p.rows < rowBlock(panel) ? p.rows : rowBlock(panel)
+  let block = depthBlock(panel)
   let codes = scratch.assumingMemoryBound(to: Int16.self)
-  let rowScales = (scratch + rowBlock * 4 * depthBlock).assumingMemoryBound(to: Float.self)
-  let perRow = isInteger ? 2 : 1
-  let depth = isInteger ? (p.depth + 1) / 2 : p.depth
-  let block = panel == .widened ? widenedDepth : depthBlock
-  // A widened panel is worth its making for as many rows as there are.
-  let rowBlock = panel == .widened ? 4 * rowBlock : rowBlock
+  let rowScales = (scratch + rowBlock * 4 * block).assumingMemoryBound(to: Float.self)
+  let perRow = panel.isPaired ? 2 : 1
+  let depth = panel.isPaired ? (p.depth + 1) / 2 : p.depth
   var m = 0
   while m < p.rows {
     let rows = p.rows - m < rowBlock ? p.rows - m : rowBlock
     if !p.accumulates { begin(p, m, rows) }
-    if isInteger {
+    if panel == .int8 {
       for r in 0..<rows { rowScales[r] = rowScale(p.depth, p.a + (m + r) * p.aStride) }
     }
     var k = 0
@@ -43,15 +44,20 @@ private func multiplyBlocks(
       let a = p.a + m * p.aStride + perRow * k
       var t = ReducedOperands(
         a: Bytes(a), aStride: 4 * p.aStride, rowScales: Floats(rowScales),
-        weights: Bytes(p.b) + k * reducedRow, panelStride: depth * reducedRow,
+        weights: Bytes(p.b) + k * panel.rowBytes, panelStride: depth * panel.rowBytes,
         scales: p.scales ?? p.a, depth: count)
-      if isInteger {
+      if panel.isPaired {
         let width = p.depth - 2 * k < 2 * count ? p.depth - 2 * k : 2 * count
         for r in 0..<rows {
-          encode(width, a + r * p.aStride, rowScales[r], codes + r * 2 * depthBlock)
+          let (x, own) = (a + r * p.aStride, codes + r * 2 * block)
+          if panel == .int8 {
+            encode(width, x, rowScales[r], own)
+          } else {
+            encodeBrainFloats(width, x, own)
+          }
         }
         t.a = Bytes(codes)
-        t.aStride = 4 * depthBlock
+        t.aStride = 4 * block
       }
       multiplyPanels(p, panel, m, rows, t, scratch.assumingMemoryBound(to: Float.self))
       k += count
@@ -131,7 +137,7 @@ private func multiplyRagged(
       }
     }
   }
-  withScratch(bytes: 3 * 16 * lanes) { scratch in
+  withScratch(bytes: mostTileRows * 16 * lanes) { scratch in
     let tile = scratch.assumingMemoryBound(to: Float.self)
     for j in 0..<(rows * 4) { store(splat(0), tile + j * lanes) }
     forEachVector(tile) { store(load($1, upTo: $2), $0) }

@@ -1,13 +1,13 @@
 import KernelInterface
 
-/// `lstmStep` for int8 weights, and for bfloat16 ones and a few rows.
+/// `lstmStep` for weights in pairs of ks, and for other bfloat16 ones and a few rows.
 func reducedStep(_ s: UnsafePointer<LSTMStepArguments>) {
-  let isInteger = s.pointee.format == .int8
-  let panel = isInteger ? ReducedPanel.int8 : .bfloat16
-  let bytes = isInteger ? 2 * ReducedLayout.longestRow + 4 * stepRows : 0
+  let panel = ReducedPanel(s.pointee.format)
+  let rows = rowBlock(s, panel)
+  let bytes = panel.isPaired ? 2 * rows * rowCodes(s) + scaleBytes : 0
   withScratch(bytes: bytes + sumBytes) { scratch in
     let z = scratch.assumingMemoryBound(to: Float.self)
-    var step = ReducedStep(s, panel, z: z, scratch: scratch + sumBytes)
+    var step = ReducedStep(s, panel, rowBlock: rows, z: z, scratch: scratch + sumBytes)
     var row = 0
     while row < s.pointee.rows {
       let rest = s.pointee.rows - row
@@ -20,10 +20,28 @@ func reducedStep(_ s: UnsafePointer<LSTMStepArguments>) {
 }
 
 /// Sums of a tile.
-@inline(always) private var sumBytes: Int { 3 * 4 * reducedColumns }
+@inline(always) private var sumBytes: Int { mostTileRows * 4 * reducedColumns }
 
 /// Most rows whose activations are encoded at a time.
-private let stepRows = 64
+private let stepRows = 48
+/// Most codes of all these rows together.
+private let stepCodes = 4 * ReducedLayout.longestRow
+/// Two scales for each row.
+private let scaleBytes = 8 * stepRows
+
+/// Codes of a row: of x and of h.
+private func rowCodes(_ s: UnsafePointer<LSTMStepArguments>) -> Int {
+  codeCount(s.pointee.inputWidth) + codeCount(s.pointee.hiddenWidth)
+}
+
+/// Rows of the batch that are computed one group of units after another.
+private func rowBlock(_ s: UnsafePointer<LSTMStepArguments>, _ panel: ReducedPanel) -> Int {
+  guard panel.isPaired else { return s.pointee.rows }
+  let width = rowCodes(s)
+  let room = width * stepRows > stepCodes ? stepCodes / width : stepRows
+  let most = room < 1 ? 1 : room
+  return s.pointee.rows < most ? s.pointee.rows : most
+}
 
 /// Some rows of a step.
 private struct ReducedStep {
@@ -41,28 +59,25 @@ private struct ReducedStep {
   var rows = 0
 
   init(
-    _ s: UnsafePointer<LSTMStepArguments>, _ panel: ReducedPanel, z: MutableFloats,
-    scratch: UnsafeMutableRawPointer
+    _ s: UnsafePointer<LSTMStepArguments>, _ panel: ReducedPanel, rowBlock: Int,
+    z: MutableFloats, scratch: UnsafeMutableRawPointer
   ) {
     self.s = s
     self.panel = panel
     self.z = z
-    let isInteger = panel == .int8
-    // int8: two scales for each row, then the codes.
+    self.rowBlock = rowBlock
+    // Two scales for each row, then the codes.
     let scales = scratch.assumingMemoryBound(to: Float.self)
     inputScales = scales
-    hiddenScales = scales + stepRows / 2
-    codes = (scratch + 4 * stepRows).assumingMemoryBound(to: Int16.self)
-    let width = codeCount(s.pointee.inputWidth) + codeCount(s.pointee.hiddenWidth)
-    let room = ReducedLayout.longestRow / (width > 0 ? width : 1)
-    rowBlock = !isInteger ? s.pointee.rows : room < stepRows / 2 ? room : stepRows / 2
+    hiddenScales = scales + stepRows
+    codes = (scratch + scaleBytes).assumingMemoryBound(to: Int16.self)
     func operands(
       _ depth: Int, _ a: Floats, _ stride: Int, _ weights: Floats, _ scales: Floats?
     ) -> ReducedOperands {
-      let rows = isInteger ? (depth + 1) / 2 : depth
+      let rows = panel.isPaired ? (depth + 1) / 2 : depth
       return ReducedOperands(
         a: Bytes(a), aStride: 4 * stride, rowScales: a, weights: Bytes(weights),
-        panelStride: rows * reducedRow, scales: scales ?? a, depth: rows)
+        panelStride: rows * panel.rowBytes, scales: scales ?? a, depth: rows)
     }
     hidden = operands(
       s.pointee.hiddenWidth, s.pointee.hidden, s.pointee.hiddenStride, s.pointee.recurrentWeights,
@@ -91,14 +106,18 @@ private struct ReducedStep {
     _ values: Floats, _ stride: Int, _ width: Int, _ codes: Codes, _ scales: MutableFloats,
     _ operands: inout ReducedOperands
   ) {
-    guard panel == .int8 else {
+    guard panel.isPaired else {
       operands.a = Bytes(values + row * stride)
       return
     }
     for r in 0..<rows {
-      let x = values + (row + r) * stride
-      scales[r] = rowScale(width, x)
-      encode(width, x, scales[r], codes + r * codeCount(width))
+      let (x, own) = (values + (row + r) * stride, codes + r * codeCount(width))
+      if panel == .int8 {
+        scales[r] = rowScale(width, x)
+        encode(width, x, scales[r], own)
+      } else {
+        encodeBrainFloats(width, x, own)
+      }
     }
     operands.a = Bytes(codes)
     operands.aStride = 2 * codeCount(width)

@@ -1,20 +1,36 @@
-// The micro-kernels of weights in reduced precision: a tile of one panel (four vectors) by up to three
-// rows, or of one row by two panels. Its sums are read from `z`, and written there again.
+import KernelInterface
+
+// The micro-kernels of weights in reduced precision: a tile of one panel (four vectors) by some rows, or of one
+// row by two panels. Its sums are read from `z`, and written there again. Panels of pairs: PairTile.swift.
 
 /// What a panel holds.
 enum ReducedPanel {
   case bfloat16
   /// bfloat16 that was widened to floats, four vectors for each k, because many rows want it.
   case widened
+  /// bfloat16 in pairs of ks.
+  case bfloat16Pairs
   case int8
 
-  /// Most rows of a tile: what the registers hold beside a vector of weights on its way.
-  @inline(always) var tileRows: Int { self == .widened ? 3 : 2 }
+  /// Whether it is a panel of pairs of ks, which meet activations in 16 bits.
+  @inline(always) var isPaired: Bool { self == .bfloat16Pairs || self == .int8 }
+  /// Bytes of one of its rows.
+  @inline(always) var rowBytes: Int { (self == .bfloat16Pairs ? 16 : 8) * lanes }
+  /// Most rows of a tile: what the registers hold beside weights on their way.
+  @inline(always) var tileRows: Int { isPaired ? pairTileRows : self == .widened ? 3 : 2 }
+
+  /// What weights of a format come in.
+  @inline(always) init(_ format: WeightFormat) {
+    self = format == .int8 ? .int8 : pairsBrainFloats ? .bfloat16Pairs : .bfloat16
+  }
 }
+
+/// Most rows of any tile.
+@inline(always) var mostTileRows: Int { pairTileRows > 3 ? pairTileRows : 3 }
 
 /// Where a tile's operands are. A member is a row, or a panel of the only row.
 struct ReducedOperands {
-  /// Rows of floats (bfloat16) or of 16-bit codes (int8), and the bytes between them.
+  /// Rows of floats or (for panels of pairs) of 16-bit codes, and the bytes between them.
   var a: Bytes
   var aStride: Int
   /// int8: the scale of each row.
@@ -28,8 +44,8 @@ struct ReducedOperands {
   var mask: UInt32 = 0xffff_0000
 }
 
-/// Bytes of a row of a panel.
-@inline(always) var reducedRow: Int { 8 * lanes }
+/// Bytes of a row of a bfloat16 panel that is not paired.
+@inline(always) private var reducedRow: Int { 8 * lanes }
 /// Columns of a panel.
 @inline(always) var reducedColumns: Int { 4 * lanes }
 
@@ -49,22 +65,13 @@ func widen(_ panel: Bytes, depth: Int, _ vectors: Int, _ to: MutableFloats) {
   }
 }
 
-/// Rows of an int8 panel (pairs of ks) whose sums fit 32 bits: 256 · 2 · 128 · 32767 < 2³¹.
-let exactPairs = 256
-
 func multiplyReduced(
   _ panel: ReducedPanel, rows: Int, panels: Int, _ t: ReducedOperands, _ z: MutableFloats,
   _ zNext: Int
 ) {
   switch panel {
-  case .int8:
-    if panels == 2 {
-      integerTile(rows: 1, panels: 2, t, z, zNext)
-    } else if rows == 2 {
-      integerTile(rows: 2, panels: 1, t, z, zNext)
-    } else {
-      integerTile(rows: 1, panels: 1, t, z, zNext)
-    }
+  case .int8: multiplyPairs(.int8, rows: rows, panels: panels, t, z, zNext)
+  case .bfloat16Pairs: multiplyPairs(.bfloat16Pairs, rows: rows, panels: panels, t, z, zNext)
   case .bfloat16:
     if panels == 2 {
       bfloatTile(rows: 1, panels: 2, t, z, zNext)
@@ -187,76 +194,4 @@ private struct FloatSums {
   sum0 = fma(x0, w, sum0)
   if rows > 1 { sum1 = fma(x1, w, sum1) }
   if rows > 2 { sum2 = fma(x2, w, sum2) }
-}
-
-// MARK: - int8
-
-private struct IntegerSums {
-  var v0 = splat(bits: 0)
-  var v1 = splat(bits: 0)
-  var v2 = splat(bits: 0)
-  var v3 = splat(bits: 0)
-
-  @inline(always) init() {}
-
-  @inline(always) mutating func add(_ x: Pairs, _ w: Bytes) {
-    v0 = v0 &+ multiplyPairs(loadBytes(w), x)
-    v1 = v1 &+ multiplyPairs(loadBytes(w + 2 * lanes), x)
-    v2 = v2 &+ multiplyPairs(loadBytes(w + 4 * lanes), x)
-    v3 = v3 &+ multiplyPairs(loadBytes(w + 6 * lanes), x)
-  }
-
-  /// z += sums · row's scale · columns' scales.
-  @inline(always) func addScaled(_ rowScale: Float, _ scales: Floats, _ z: MutableFloats) {
-    let r = splat(rowScale)
-    store(fma(number(v0), r * load(scales), load(z)), z)
-    store(fma(number(v1), r * load(scales + lanes), load(z + lanes)), z + lanes)
-    store(fma(number(v2), r * load(scales + 2 * lanes), load(z + 2 * lanes)), z + 2 * lanes)
-    store(fma(number(v3), r * load(scales + 3 * lanes), load(z + 3 * lanes)), z + 3 * lanes)
-  }
-}
-
-@inline(always) private func integerTile(
-  rows: Int, panels: Int, _ t: ReducedOperands, _ z: MutableFloats, _ zNext: Int
-) {
-  @inline(always) func pair(_ a: Bytes) -> Pairs {
-    pairs(splat(bits: a.load(as: UInt32.self)))
-  }
-  var a = t.a
-  var w = t.weights
-  var rest = t.depth
-  while rest > 0 {
-    let depth = rest < exactPairs ? rest : exactPairs
-    var s0 = IntegerSums()
-    var s1 = IntegerSums()
-    for _ in 0..<depth {
-      let x0 = pair(a)
-      if panels > 1 {
-        s0.add(x0, w)
-        s1.add(x0, w + t.panelStride)
-      } else if rows == 1 {
-        s0.add(x0, w)
-      } else {
-        let x1 = pair(a + t.aStride)
-        let w0 = loadBytes(w)
-        s0.v0 = s0.v0 &+ multiplyPairs(w0, x0)
-        s1.v0 = s1.v0 &+ multiplyPairs(w0, x1)
-        let w1 = loadBytes(w + 2 * lanes)
-        s0.v1 = s0.v1 &+ multiplyPairs(w1, x0)
-        s1.v1 = s1.v1 &+ multiplyPairs(w1, x1)
-        let w2 = loadBytes(w + 4 * lanes)
-        s0.v2 = s0.v2 &+ multiplyPairs(w2, x0)
-        s1.v2 = s1.v2 &+ multiplyPairs(w2, x1)
-        let w3 = loadBytes(w + 6 * lanes)
-        s0.v3 = s0.v3 &+ multiplyPairs(w3, x0)
-        s1.v3 = s1.v3 &+ multiplyPairs(w3, x1)
-      }
-      a += 4
-      w += reducedRow
-    }
-    s0.addScaled(t.rowScales[0], t.scales, z)
-    if panels > 1 { s1.addScaled(t.rowScales[0], t.scales + reducedColumns, z + zNext) }
-    if rows > 1 { s1.addScaled(t.rowScales[1], t.scales, z + zNext) }
-    rest -= depth
-  }
 }

@@ -1,5 +1,6 @@
-// Rows of activations as 16-bit whole numbers times a scale: the other factor of int8 weights. The largest
-// magnitude of a row becomes 32767, so that what a row gives depends on nothing but itself.
+// Rows of activations in 16 bits: the other factor of weights in reduced precision. For int8 weights they are whole
+// numbers times a scale; the largest magnitude of a row becomes 32767, so that what a row gives depends on
+// nothing but itself. For bfloat16 weights in pairs they are bfloat16.
 
 /// Codes that `encode` writes for `n` numbers: whole pairs, and whole vectors.
 @inline(always) func codeCount(_ n: Int) -> Int { (n + 15) / 16 * 16 }
@@ -37,6 +38,24 @@ func encode(_ n: Int, _ x: Floats, _ scale: Float, _ codes: Codes) {
     let count = n - i < lanes ? n - i : lanes
     let v = isFinite ? load(x + i, upTo: count) : splat(0)
     storeLowerHalves(bits(fma(v, factor, shift)), codes + i)
+    i += lanes
+  }
+  while i < codeCount(n) {
+    storeLowerHalves(splat(bits: 0), codes + i)
+    i += lanes
+  }
+}
+
+/// The same in bfloat16, rounded to nearest even. NaN stays NaN.
+func encodeBrainFloats(_ n: Int, _ x: Floats, _ codes: Codes) {
+  var i = 0
+  while i < n {
+    let count = n - i < lanes ? n - i : lanes
+    let v = bits(load(x + i, upTo: count))
+    let odd = (v &>> 16) & splat(bits: 1)
+    let rounded = v &+ splat(bits: 0x7fff) &+ odd
+    let isNaN = (v & splat(bits: 0x7fff_ffff)) .> splat(bits: 0x7f80_0000)
+    storeLowerHalves(select(isNaN, v | splat(bits: 0x40_0000), rounded) &>> 16, codes + i)
     i += lanes
   }
   while i < codeCount(n) {

@@ -6,6 +6,7 @@ public func kernelTable() -> KernelTable {
     name: instructionSetName,
     vectorWidth: lanes,
     panelWidth: panelColumns,
+    pairsBrainFloats: pairsBrainFloats,
     rowTile: 1,
     outerProductScratch: outerProductScratch,
     product: product,

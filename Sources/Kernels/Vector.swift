@@ -26,7 +26,11 @@ import Builtin
   typealias PairRegister = Builtin.Vec32xInt16
   /// Floats in a vector.
   @inline(always) var lanes: Int { 16 }
-  let instructionSetName: StaticString = "avx512"
+  #if KERNELS_AVX512_BF16
+    let instructionSetName: StaticString = "avx512_bf16"
+  #else
+    let instructionSetName: StaticString = "avx512"
+  #endif
 #elseif KERNELS_AVX2
   typealias FloatRegister = Builtin.Vec8xFPIEEE32
   typealias IntRegister = Builtin.Vec8xInt32

@@ -137,7 +137,7 @@ SLOPES = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512", "avx512_bf16"])
 @pytest.mark.parametrize("name", LIMITS)
 def test_limits_and_denormal_numbers(name: str, instruction_set: str, dtype: Any) -> None:
     usual = carousel.instruction_set()

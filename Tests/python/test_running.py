@@ -86,7 +86,7 @@ def test_threads_of_a_stream_change_no_bit() -> None:
         net.stream(threads=-1)
 
 
-@pytest.mark.parametrize("name", ["avx2", "avx512"])
+@pytest.mark.parametrize("name", ["avx2", "avx512", "avx512_bf16"])
 @pytest.mark.parametrize("seed", range(4))
 def test_fused_instruction_sets_agree(name: str, seed: int) -> None:
     net, rng = random_network(seed)

@@ -1,6 +1,6 @@
 // Speed of each kernel on each instruction set that this machine has, without anything around it.
 //
-//   swift run -c release kernel-benchmark [product|outer|step|pointwise] [avx512|avx2|baseline]
+//   swift run -c release kernel-benchmark [product|reduced|outer|step|batch|pointwise] [avx512|avx2|...]
 //
 // Times are the thread's own processor time, minima over many short runs: on a machine that does
 // other things, too, they are the least disturbed.
@@ -71,24 +71,39 @@ func matrix(_ rows: Int, _ columns: Int) throws -> (UnsafeMutablePointer<Float>,
   return (buffer.pointer, stride)
 }
 
+func suffix(_ format: KernelInterface.WeightFormat) -> String {
+  format == .float32 ? "" : " " + format.name
+}
+
+/// Bytes of a weight.
+func bytes(_ format: KernelInterface.WeightFormat) -> Int {
+  switch format {
+  case .float32: 4
+  case .bfloat16: 2
+  case .int8: 1
+  }
+}
+
 /// Keeps the buffers of a case alive.
 nonisolated(unsafe) var kept: [AnyObject] = []
 
-func benchmarkProduct(_ set: InstructionSet, _ m: Int, _ n: Int, _ k: Int) throws {
+func benchmarkProduct(
+  _ set: InstructionSet, _ m: Int, _ n: Int, _ k: Int, _ format: KernelInterface.WeightFormat
+) throws {
   let (a, aStride) = try matrix(m, k)
   let (b, bStride) = try matrix(k, n)
   let (c, cStride) = try matrix(m, n)
   let (bias, _) = try matrix(1, n)
-  let packed = try PackedMatrix<Float>(rows: k, columns: n, kernels: set.kernels)
+  let packed = try PackedMatrix<Float>(
+    rows: k, columns: n, kernels: set.kernels, format: format)
   packed.pack(b, stride: bStride)
   var p = ProductArguments(
-    rows: m, columns: n, depth: k, a: a, aStride: aStride, b: packed.storage.pointer, c: c,
-    cStride: cStride, bias: bias)
+    rows: m, a: a, aStride: aStride, b: packed, c: c, cStride: cStride, bias: bias)
   let kernels = set.kernels
   let seconds = measure { kernels.product(&p) }
   report(
-    set, "product \(m)x\(n)x\(k)", seconds, flops: 2.0 * Double(m * n * k),
-    bytes: 4 * Double(n * k))
+    set, "product \(m)x\(n)x\(k)\(suffix(format))", seconds, flops: 2.0 * Double(m * n * k),
+    bytes: Double(bytes(format) * n * k))
   kept = []
 }
 
@@ -147,9 +162,9 @@ func benchmarkStep(
     s.descends.toggle()
   }
   report(
-    set, "step b\(rows) i\(i) h\(h)\(format == .float32 ? "" : " \(format.name)")", seconds,
+    set, "step b\(rows) i\(i) h\(h)\(suffix(format))", seconds,
     flops: 8.0 * Double(rows * h * (i + h)),
-    bytes: [.float32: 16.0, .bfloat16: 8, .int8: 4][format, default: 0] * Double(h * (i + h)))
+    bytes: Double(bytes(format) * 4 * h * (i + h)))
   kept = []
 }
 
@@ -195,7 +210,7 @@ let sets = InstructionSet.supported.reversed().filter { set in
   let named = InstructionSet.allCases.filter { arguments.contains($0.rawValue) }
   return named.isEmpty || named.contains(set)
 }
-let kinds = ["product", "outer", "step", "batch", "pointwise"]
+let kinds = ["product", "reduced", "outer", "step", "batch", "pointwise"]
 let chosen = kinds.contains { arguments.contains($0) } ? Set(arguments) : Set(kinds)
 
 for set in sets {
@@ -206,7 +221,16 @@ for set in sets {
       (256, 2048, 512), (512, 512, 2048), (128, 1024, 256), (32, 512, 2048), (64, 1024, 4096),
       (640, 1024, 4096), (640, 512, 2048), (1024, 4096, 1024),
     ] {
-      try benchmarkProduct(set, m, n, k)
+      try benchmarkProduct(set, m, n, k, .float32)
+    }
+  }
+  if chosen.contains("reduced") {
+    for (m, n, k) in [
+      (3200, 512, 128), (64, 1024, 256), (3200, 1024, 256), (32, 2048, 512), (64, 4096, 1024),
+    ] {
+      for format in KernelInterface.WeightFormat.allCases {
+        try benchmarkProduct(set, m, n, k, format)
+      }
     }
   }
   if chosen.contains("outer") {

@@ -72,18 +72,16 @@ public final class Execution<S: Scalar> {
     self.signals = signals
     self.runs = runs
     borrowers = network.description.inputs.map {
-      Execution.borrowers(of: $0, network, runs, mode, weights)
+      Execution.borrowers(of: $0, network, runs, mode)
     }
     states = runs.flatMap { $0?.states ?? [] }
   }
 
   /// None where the input has to be kept (for the way back, from step to step), or where others read it, too.
   private static func borrowers(
-    of input: Int, _ network: Network<S>, _ runs: [LayerRun<S>?], _ mode: ExecutionMode,
-    _ weights: WeightSnapshot<S>
+    of input: Int, _ network: Network<S>, _ runs: [LayerRun<S>?], _ mode: ExecutionMode
   ) -> [LayerRun<S>] {
-    guard !mode.keepsForBackward, !mode.isStream, !weights.isReduced,
-      !network.description.outputs.contains(input)
+    guard !mode.keepsForBackward, !mode.isStream, !network.description.outputs.contains(input)
     else { return [] }
     var borrowers: [LayerRun<S>] = []
     for (index, node) in network.description.nodes.enumerated() where node.inputs.contains(input) {

@@ -7,11 +7,14 @@ import Synchronization
 #if arch(x86_64)
   import KernelsAVX2
   import KernelsAVX512
+  import KernelsAVX512BF16
 #endif
 
 /// The instruction sets that Carousel has kernels for.
 public enum InstructionSet: String, Sendable, CaseIterable {
   case baseline, avx2, avx512
+  /// AVX-512 with its products of pairs, BF16 and VNNI: for weights in reduced precision.
+  case avx512BF16 = "avx512_bf16"
 
   /// Whether this processor and operating system can run it.
   public var isSupported: Bool {
@@ -21,6 +24,9 @@ public enum InstructionSet: String, Sendable, CaseIterable {
       case .baseline: return true
       case .avx2: return features & UInt32(CAROUSEL_CPU_AVX2_FMA.rawValue) != 0
       case .avx512: return features & UInt32(CAROUSEL_CPU_AVX512.rawValue) != 0
+      case .avx512BF16:
+        let pairs = UInt32(CAROUSEL_CPU_AVX512_BF16.rawValue | CAROUSEL_CPU_AVX512_VNNI.rawValue)
+        return features & pairs == pairs
       }
     #else
       return self == .baseline
@@ -36,6 +42,7 @@ public enum InstructionSet: String, Sendable, CaseIterable {
       case .baseline: KernelsBaseline.kernelTable()
       case .avx2: KernelsAVX2.kernelTable()
       case .avx512: KernelsAVX512.kernelTable()
+      case .avx512BF16: KernelsAVX512BF16.kernelTable()
       }
     #else
       KernelsBaseline.kernelTable()

@@ -32,7 +32,7 @@ enum ParallelKernels {
         let columns = ParallelKernels.share(
           own.columns, unit: own.panelWidth(job.kernels), part, parts)
         own.columns = columns.count
-        own.skip(columns: columns.lowerBound)
+        own.skip(columns: columns.lowerBound, job.kernels)
       }
       job.kernels.product(&own)
     }

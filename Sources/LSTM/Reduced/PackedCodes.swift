@@ -15,7 +15,7 @@ final class PackedCodes: @unchecked Sendable {
     _ format: WeightFormat, depth: Int, panels: Int, kernels: KernelTable
   ) throws(EngineError) {
     self.panels = panels
-    layout = ReducedLayout(format: format, depth: depth, vectorWidth: kernels.vectorWidth)
+    layout = ReducedLayout(format: format, depth: depth, kernels: kernels)
     let rows = try Memory.sum(depth, 1)
     codes = try Buffer(count: Memory.product(rows, layout.rowBytes, panels))
     scales = try Buffer(count: format == .int8 ? Memory.product(panels, layout.columns) : 0)
@@ -60,12 +60,14 @@ final class PackedCodes: @unchecked Sendable {
   private func packBrainFloats(
     _ panel: Int, _ vector: Int, _ lane: Int, _ column: (Int) -> Float
   ) {
-    let word = vector / 2 * layout.vectorWidth + lane
-    let to = codes.pointer + panel * layout.panelStride + 4 * word + 2 * (vector % 2)
+    let word = (layout.isPaired ? vector : vector / 2) * layout.vectorWidth + lane
+    let half = layout.isPaired ? 0 : vector % 2
+    let to = codes.pointer + panel * layout.panelStride + 4 * word + 2 * half
     for k in 0..<layout.depth {
+      let place = layout.isPaired ? k / 2 * layout.rowBytes + k % 2 * 2 : k * layout.rowBytes
       let code = WeightRounding.bfloat16(column(k))
-      to[k * layout.rowBytes] = UInt8(truncatingIfNeeded: code)
-      to[k * layout.rowBytes + 1] = UInt8(truncatingIfNeeded: code >> 8)
+      to[place] = UInt8(truncatingIfNeeded: code)
+      to[place + 1] = UInt8(truncatingIfNeeded: code >> 8)
     }
   }
 }
@@ -87,12 +89,13 @@ extension ProductArguments {
   }
 
   /// Begins at another column of B and C: the first of a panel.
-  mutating func skip(columns: Int) {
-    switch format {
-    case .float32: b += columns * depth
-    // Codes of one byte or two, in steps of four bytes.
-    case .bfloat16: b += columns * depth / 2
-    case .int8: b += columns * ((depth + 1) / 2) / 2
+  mutating func skip(columns: Int, _ kernels: KernelTable) {
+    if format == .float32 {
+      b += columns * depth
+    } else {
+      let layout = ReducedLayout(format: format, depth: depth, kernels: kernels)
+      // In steps of four bytes.
+      b += columns / layout.columns * layout.panelStride / 4
     }
     c += columns
     bias = bias.map { $0 + columns }

@@ -130,7 +130,8 @@ def set_threads(count: int) -> None:
 
 
 def instruction_set() -> str:
-    """``"baseline"``, ``"avx2"`` or ``"avx512"``."""
+    """``"baseline"``, ``"avx2"``, ``"avx512"`` or ``"avx512_bf16"`` (AVX-512 with its BF16 and VNNI
+    instructions, for weights in reduced precision)."""
     name: str = _lib().carousel_instruction_set().decode()
     return name
 

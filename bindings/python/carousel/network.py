@@ -436,7 +436,10 @@ class Network:
         """A network of its own, for inference, with weights in ``"bfloat16"`` (half the memory) or
         ``"int8"`` (a quarter); ``"float32"`` gives back a network of the rounded weights.
 
-        Rounded are the matrices of recurrent and Dense layers and the tables of embeddings.
+        Rounded are the matrices of recurrent and Dense layers and the tables of embeddings. What
+        is multiplied with them is rounded to 16 bits for ``"int8"``, and to bfloat16 for
+        ``"bfloat16"`` where the processor multiplies pairs of it (``instruction_set()`` is
+        ``"avx512_bf16"``).
         ``quantization`` and ``measure_error`` tell how far weights and outputs are from what they
         were. Such a network cannot be trained.
         """

@@ -1,0 +1,1 @@
+../Kernels/Vector16.swift

@@ -1,0 +1,1 @@
+../Kernels/Vector4.swift

@@ -1,0 +1,1 @@
+../Kernels/Vector8.swift

@@ -125,7 +125,10 @@ STORY = {
     "cec": ("rnn", ("2c_q100", "3a", "temporal_order_6a")),
     "input_gate": ("cec", ("3a", "temporal_order_6a", "conflict")),
     "output_gate": ("input_gate", ("conflict", "2c_q100", "temporal_order_6a")),
-    "forget_gate": ("output_gate", ("cerg", "msd", "2c_q100", "temporal_order_6a", "erg")),
+    "forget_gate": (
+        "output_gate",
+        ("cerg", "msd", "adding_T1000", "2c_q100", "temporal_order_6a", "erg"),
+    ),
     "peepholes": ("forget_gate", ("msd", "gts", "pfg")),
 }
 

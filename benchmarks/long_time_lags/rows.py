@@ -128,7 +128,7 @@ def _adding(T: int, published: str, limit: int) -> Row:
         recent(1, 0.01),
         "the last 2,000 sequences right (error < 0.04), their mean error < 0.01",
         limit,
-        30_000,
+        60_000,
         published,
     )
 
@@ -146,7 +146,7 @@ def _order(markers: int, shape: Shape, recipe: Faithful, published: str, limit: 
         recent(1, 0.1),
         "the last 2,000 sequences right (every error < 0.3), their mean error < 0.1",
         limit,
-        20_000,
+        20_000 if markers == 2 else 60_000,
         published,
     )
 
@@ -237,7 +237,7 @@ _ALL = [
         recent(140),
         "fewer than 140 of the last 2,000 wrong (error < 0.04)",
         500_000,
-        20_000,
+        60_000,
         "482,000 sequences",
     ),
     _order(2, Shape(2, 2), Faithful(0.5, 0.1, (-2, -4)), "31,390 sequences", 60_000),

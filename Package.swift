@@ -38,16 +38,11 @@ let optimised = [
     .target(
       name: "KernelsAVX512BF16", dependencies: ["KernelInterface", "CInstructions"],
       swiftSettings: avx512BF16),
-    // One instruction that Swift's compiler has no name for.
+    // Instructions that Swift's compiler has no name for.
     .systemLibrary(name: "CInstructions"),
   ]
 #else
   let plays512 = false
-  let avx512BF16: [SwiftSetting] = [
-    .unsafeFlags(
-      optimised + ["-Xcc", "-march=x86-64-v4", "-Xcc", "-mavx512bf16", "-Xcc", "-mavx512vnni"]),
-    .define("KERNELS_AVX512"), .define("KERNELS_AVX512_BF16"),
-  ]
   let kernelTargets: [Target] = [
     .target(
       name: "KernelsBaseline", dependencies: ["KernelInterface"],

@@ -31,6 +31,11 @@ def progress(workload, threads: int, rows: list[dict]) -> str:
     return f"{workload.name} x{threads}: {', '.join(parts) or 'no peer does this'} us"
 
 
+def mean(ratios: list[float]) -> float:
+    """The geometric mean."""
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))
+
+
 def table(header: list[str], lines: list[list[str]]) -> str:
     """A Markdown table, padded so that it can be read as it is."""
     widths = [max(len(line[k]) for line in [header, *lines]) for k in range(len(header))]
@@ -72,10 +77,7 @@ def reduced_precision(selected, times: dict, threads: list[int], field: str) -> 
     for peer in names:
         compared = peer != "openvino_bf16" and "openvino_bf16" in names
         header += [peer, "error"] + (["ratio"] if compared else [])
-    means = ", ".join(
-        f"{peer} {math.exp(sum(map(math.log, found)) / len(found)):.2f}"
-        for peer, found in ratios.items()
-    )
+    means = ", ".join(f"{peer} {mean(found):.2f}" for peer, found in ratios.items())
     return [
         "\n## Reduced precision: microseconds per call, errors relative to the largest value\n",
         table(header, lines),
@@ -133,9 +135,8 @@ def tables(selected, rows: list[dict], limits, threads: list[int], least: bool =
                 )
             ]
     if ratios:
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
         text += [
-            f"\nRatio: the best float32 peer's time over ours; geometric mean {mean:.2f}, "
+            f"\nRatio: the best float32 peer's time over ours; geometric mean {mean(ratios):.2f}, "
             f"worst {min(ratios):.2f}, over {len(ratios)} rows"
             + (f", {noisy} of them noisy." if noisy else ".")
         ]

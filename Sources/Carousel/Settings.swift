@@ -44,14 +44,7 @@ public func carousel_set_threads(_ threads: Int32) -> carousel_status {
 
 @_cdecl("carousel_instruction_set") @implementation
 public func carousel_instruction_set() -> UnsafePointer<CChar>? {
-  let name: StaticString =
-    switch KernelDispatch.instructionSet {
-    case .baseline: "baseline"
-    case .avx2: "avx2"
-    case .avx512: "avx512"
-    case .avx512BF16: "avx512_bf16"
-    }
-  return name.cString
+  KernelDispatch.kernels.name.cString
 }
 
 @_cdecl("carousel_set_instruction_set") @implementation

@@ -27,7 +27,9 @@ func activateRow(_ function: KernelActivation, _ n: Int, _ x: Floats, _ y: Mutab
     // Not 0 times minus infinity.
     let below = function.a == 0 ? zero : a * (x - c)
     return select(x .< c, below, atMost(x, b))
-  case .elu: return select(x .<= zero, a * exponentialMinusOne(atMost(x, zero)), x) * b
+  case .elu:
+    // SELU's two factors as one: each product rounds.
+    return select(x .<= zero, a * b * exponentialMinusOne(atMost(x, zero)), x * b)
   case .gelu: return belowFinite(x) * normalDistribution(x)
   case .geluTanh: return belowFinite(x) * sigmoid(geluTanhArgument(x))
   case .silu: return belowFinite(x) * sigmoid(x)

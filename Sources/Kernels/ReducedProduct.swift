@@ -19,13 +19,13 @@ func reducedProduct(_ p: ProductArguments) {
     panel.isPaired
     ? rows * (4 * depthBlock(panel) + 4)
     : panel == .widened ? 4 * reducedColumns * depthBlock(panel) : 0
-  withScratch(bytes: bytes) { multiplyBlocks(p, panel, $0) }
+  withScratch(bytes: bytes) { multiplyBlocks(p, panel, rows, $0) }
 }
 
 private func multiplyBlocks(
-  _ p: ProductArguments, _ panel: ReducedPanel, _ scratch: UnsafeMutableRawPointer
+  _ p: ProductArguments, _ panel: ReducedPanel, _ rowBlock: Int,
+  _ scratch: UnsafeMutableRawPointer
 ) {
-  let rowBlock = p.rows < rowBlock(panel) ? p.rows : rowBlock(panel)
   let block = depthBlock(panel)
   let codes = scratch.assumingMemoryBound(to: Int16.self)
   let rowScales = (scratch + rowBlock * 4 * block).assumingMemoryBound(to: Float.self)
@@ -50,11 +50,7 @@ private func multiplyBlocks(
         let width = p.depth - 2 * k < 2 * count ? p.depth - 2 * k : 2 * count
         for r in 0..<rows {
           let (x, own) = (a + r * p.aStride, codes + r * 2 * block)
-          if panel == .int8 {
-            encode(width, x, rowScales[r], own)
-          } else {
-            encodeBrainFloats(width, x, own)
-          }
+          encode(panel, width, x, panel == .int8 ? rowScales[r] : 0, own)
         }
         t.a = Bytes(codes)
         t.aStride = 4 * block

@@ -112,12 +112,8 @@ private struct ReducedStep {
     }
     for r in 0..<rows {
       let (x, own) = (values + (row + r) * stride, codes + r * codeCount(width))
-      if panel == .int8 {
-        scales[r] = rowScale(width, x)
-        encode(width, x, scales[r], own)
-      } else {
-        encodeBrainFloats(width, x, own)
-      }
+      if panel == .int8 { scales[r] = rowScale(width, x) }
+      encode(panel, width, x, panel == .int8 ? scales[r] : 0, own)
     }
     operands.a = Bytes(codes)
     operands.aStride = 2 * codeCount(width)

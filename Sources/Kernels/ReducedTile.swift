@@ -44,8 +44,6 @@ struct ReducedOperands {
   var mask: UInt32 = 0xffff_0000
 }
 
-/// Bytes of a row of a bfloat16 panel that is not paired.
-@inline(always) private var reducedRow: Int { 8 * lanes }
 /// Columns of a panel.
 @inline(always) var reducedColumns: Int { 4 * lanes }
 
@@ -55,8 +53,8 @@ let rowsWorthWidening = 6
 /// Writes a bfloat16 panel as floats, `vectors` of them for each k.
 func widen(_ panel: Bytes, depth: Int, _ vectors: Int, _ to: MutableFloats) {
   for k in 0..<depth {
-    let first = loadBits(panel + k * reducedRow)
-    let second = loadBits(panel + k * reducedRow + 4 * lanes)
+    let first = loadBits(panel + k * ReducedPanel.bfloat16.rowBytes)
+    let second = loadBits(panel + k * ReducedPanel.bfloat16.rowBytes + 4 * lanes)
     let row = to + k * vectors * lanes
     store(lower(first), row)
     if vectors > 1 { store(upper(first), row + lanes) }
@@ -69,18 +67,12 @@ func multiplyReduced(
   _ panel: ReducedPanel, rows: Int, panels: Int, _ t: ReducedOperands, _ z: MutableFloats,
   _ zNext: Int
 ) {
-  switch panel {
-  case .int8: multiplyPairs(.int8, rows: rows, panels: panels, t, z, zNext)
-  case .bfloat16Pairs: multiplyPairs(.bfloat16Pairs, rows: rows, panels: panels, t, z, zNext)
-  case .bfloat16:
-    if panels == 2 {
-      bfloatTile(rows: 1, panels: 2, t, z, zNext)
-    } else if rows == 2 {
-      bfloatTile(rows: 2, panels: 1, t, z, zNext)
-    } else {
-      bfloatTile(rows: 1, panels: 1, t, z, zNext)
-    }
-  case .widened:
+  if panel == .int8 {
+    multiplyPairs(.int8, rows: rows, panels: panels, t, z, zNext)
+  } else if pairsBrainFloats {
+    // Known when a set is compiled, so that none has tiles for panels of another.
+    multiplyPairs(.bfloat16Pairs, rows: rows, panels: panels, t, z, zNext)
+  } else if panel == .widened {
     if rows == 3 {
       widenedTile(rows: 3, t, z, zNext)
     } else if rows == 2 {
@@ -88,6 +80,12 @@ func multiplyReduced(
     } else {
       widenedTile(rows: 1, t, z, zNext)
     }
+  } else if panels == 2 {
+    bfloatTile(rows: 1, panels: 2, t, z, zNext)
+  } else if rows == 2 {
+    bfloatTile(rows: 2, panels: 1, t, z, zNext)
+  } else {
+    bfloatTile(rows: 1, panels: 1, t, z, zNext)
   }
 }
 
@@ -156,7 +154,7 @@ private struct FloatSums {
       s1.v3 = fma(x1, float(second & mask), s1.v3)
     }
     a += 4
-    w += reducedRow
+    w += ReducedPanel.bfloat16.rowBytes
   }
   s0.write(z)
   if members > 1 { s1.write(z + zNext) }

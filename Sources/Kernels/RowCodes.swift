@@ -28,34 +28,41 @@ func rowScale(_ n: Int, _ x: Floats) -> Float {
 }
 
 /// Writes the codes of a part of a row, and zeros behind them up to `codeCount`.
-func encode(_ n: Int, _ x: Floats, _ scale: Float, _ codes: Codes) {
-  // In 1.5 · 2²³ + y the last bits are y, rounded to a whole number, half to even.
-  let shift = splat(12_582_912)
-  let factor = splat(scale > 0 ? 1 / scale : 0)
-  let isFinite = scale == scale
-  var i = 0
-  while i < n {
-    let count = n - i < lanes ? n - i : lanes
-    let v = isFinite ? load(x + i, upTo: count) : splat(0)
-    storeLowerHalves(bits(fma(v, factor, shift)), codes + i)
-    i += lanes
-  }
-  while i < codeCount(n) {
-    storeLowerHalves(splat(bits: 0), codes + i)
-    i += lanes
+func encode(_ panel: ReducedPanel, _ n: Int, _ x: Floats, _ scale: Float, _ codes: Codes) {
+  if panel == .int8 {
+    encodeIntegers(n, x, scale, codes)
+  } else {
+    encode(n, x, codes) { brainFloats($0) }
   }
 }
 
-/// The same in bfloat16, rounded to nearest even. NaN stays NaN.
-func encodeBrainFloats(_ n: Int, _ x: Floats, _ codes: Codes) {
+private func encodeIntegers(_ n: Int, _ x: Floats, _ scale: Float, _ codes: Codes) {
+  // In 1.5 · 2²³ + y the last bits are y, rounded to a whole number, half to even.
+  let shift = splat(12_582_912)
+  let factor = splat(scale > 0 ? 1 / scale : 0)
+  if scale == scale {
+    encode(n, x, codes) { bits(fma($0, factor, shift)) }
+  } else {
+    encode(n, x, codes) { _ in splat(bits: 0) }
+  }
+}
+
+/// Rounded to nearest even; NaN stays NaN.
+@inline(always) private func brainFloats(_ x: Vector) -> Bits {
+  let v = bits(x)
+  let odd = (v &>> 16) & splat(bits: 1)
+  let rounded = v &+ splat(bits: 0x7fff) &+ odd
+  let isNaN = (v & splat(bits: 0x7fff_ffff)) .> splat(bits: 0x7f80_0000)
+  return select(isNaN, v | splat(bits: 0x40_0000), rounded) &>> 16
+}
+
+@inline(always) private func encode(
+  _ n: Int, _ x: Floats, _ codes: Codes, _ code: (Vector) -> Bits
+) {
   var i = 0
   while i < n {
     let count = n - i < lanes ? n - i : lanes
-    let v = bits(load(x + i, upTo: count))
-    let odd = (v &>> 16) & splat(bits: 1)
-    let rounded = v &+ splat(bits: 0x7fff) &+ odd
-    let isNaN = (v & splat(bits: 0x7fff_ffff)) .> splat(bits: 0x7f80_0000)
-    storeLowerHalves(select(isNaN, v | splat(bits: 0x40_0000), rounded) &>> 16, codes + i)
+    storeLowerHalves(code(load(x + i, upTo: count)), codes + i)
     i += lanes
   }
   while i < codeCount(n) {

@@ -84,7 +84,7 @@ static const function functions[] = {
      0x1p-24, 0},
     {"relu", CAROUSEL_ACTIVATION_RELU, relu, 1, 0, 0, 0},
     {"elu", CAROUSEL_ACTIVATION_ELU, elu, 1, 3, 0, 4},
-    {"selu", CAROUSEL_ACTIVATION_SELU, selu, 1, 3.5, 0, 4},
+    {"selu", CAROUSEL_ACTIVATION_SELU, selu, 1, 3, 0, 4},
     {"gelu", CAROUSEL_ACTIVATION_GELU, gelu, 0, 6, 1e-8, 0},
     {"gelu_tanh", CAROUSEL_ACTIVATION_GELU_TANH, gelu_tanh, 0, 6, 1e-8, 0},
     {"silu", CAROUSEL_ACTIVATION_SILU, silu, 0, 4, 1e-43, 0},

@@ -1281,6 +1281,15 @@ typedef struct carousel_trainer_options {
      * state is carried through the whole sequence. 0: not. */
     int64_t truncate_every;
     int64_t truncate_through;
+    /* Not 0: what lies further back than truncate_every is not lost. The derivatives of the cells by
+     * their weights are carried forwards (eligibility traces), for each row in as much memory as
+     * those weights take, however long the sequence. With truncate_every = 1 this is the algorithm of
+     * Hochreiter & Schmidhuber 1997, which learns at every step. For networks whose only
+     * recurrent layer is an LSTM with truncate_gates, and with nothing trained before it
+     * (CAROUSEL_ERROR_UNSUPPORTED, with the reason). In stateful networks the traces go on from call
+     * to call, until the states are reset. */
+    int32_t eligibility_traces;
+    int32_t reserved_2;
 } carousel_trainer_options;
 
 /* `options` may be NULL. The trainer keeps the network alive. */
@@ -1337,6 +1346,16 @@ carousel_status carousel_trainer_get_gradients(
 /* `gradient_norm` may be NULL. */
 carousel_status carousel_trainer_apply_gradients(
     carousel_trainer *trainer, double *gradient_norm);
+
+/* Hears the gradients of every update, laid out as the network's parameters, before penalties and
+ * clipping, and may change them: weights that share a value, learning rates of single weights, noise.
+ * Returns 0 to go on; anything else ends the call with CAROUSEL_ERROR_INTERRUPTED, without that update.
+ * May not use the trainer. */
+typedef int32_t (*carousel_gradient_callback)(void *gradients, size_t size, void *context);
+
+/* `callback` NULL: none, as at first. */
+carousel_status carousel_trainer_set_gradient_callback(
+    carousel_trainer *trainer, carousel_gradient_callback callback, void *context);
 
 /* Loss and metrics of `data` in inference, in batches. `result->step` is the trainer's. */
 carousel_status carousel_trainer_evaluate(

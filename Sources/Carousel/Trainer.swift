@@ -122,6 +122,19 @@ public func carousel_trainer_apply_gradients(
   }
 }
 
+@_cdecl("carousel_trainer_set_gradient_callback") @implementation
+public func carousel_trainer_set_gradient_callback(
+  _ trainer: OpaquePointer?, _ callback: carousel_gradient_callback?,
+  _ context: UnsafeMutableRawPointer?
+) -> carousel_status {
+  entry { () throws(EngineError) in
+    try TrainerObject.of(trainer).change { (trainer) throws(EngineError) in
+      trainer.setGradientHook(
+        callback.map { callback in { callback($0.baseAddress, $0.count, context) == 0 } })
+    }
+  }
+}
+
 @_cdecl("carousel_trainer_evaluate") @implementation
 public func carousel_trainer_evaluate(
   _ trainer: OpaquePointer?, _ data: UnsafePointer<carousel_training_data>?, _ batchSize: Int64,

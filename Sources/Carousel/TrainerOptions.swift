@@ -42,7 +42,12 @@ extension carousel_trainer_options {
     let every = try Argument.size(truncate_every, "options->truncate_every", from: 0)
     let through = try Argument.size(truncate_through, "options->truncate_through", from: 0)
     if every > 0 || through > 0 {
-      options.truncation = .init(every: every, through: through == 0 ? every : through)
+      options.truncation = .init(
+        every: every, through: through == 0 ? every : through,
+        keepsTraces: eligibility_traces != 0)
+    } else if eligibility_traces != 0 {
+      throw EngineError(
+        .invalidArgument, "options->eligibility_traces needs options->truncate_every")
     }
     return options
   }

@@ -720,6 +720,7 @@ static void check_trainer(const char *folder) {
         structure(&result, sizeof result, 1, 1));
     ROW(carousel_trainer_get_gradients, a_trainer, pointer(&buffer), pointer(&size));
     ROW(carousel_trainer_apply_gradients, a_trainer, any(P(&norm)));
+    ROW(carousel_trainer_set_gradient_callback, a_trainer, any(0), any(0));
     ROW(carousel_trainer_evaluate, a_trainer, good_data, batch_of(2), INFO(result));
     ROW(carousel_trainer_fit, a_trainer, good_data, any(0), OPTIONAL_WITH_POINTERS(fit));
     ROW(carousel_trainer_get_info, a_trainer, INFO(info));

@@ -463,7 +463,10 @@ static void use_network_handle(void) {
         if (rarely(4)) training.schedule.kind = (carousel_schedule_kind)choice(6);
         if (rarely(4)) training.schedule.interval = extent(), training.schedule.factor = rate();
         if (rarely(4)) training.micro_batch = extent(), training.segment = extent() % 1024 * 16;
-        if (rarely(4)) training.truncate_every = extent(), training.truncate_through = extent();
+        if (rarely(4)) {
+            training.truncate_every = extent(), training.truncate_through = extent();
+            training.eligibility_traces = flag();
+        }
         if (rarely(4)) training.l1 = rate(), training.l2 = rate(), training.clip_value = rate();
         training.threads = 1;
         carousel_trainer_create(network, &training, &trainer);

@@ -94,6 +94,14 @@ public enum AnyTrainer {
     }
   }
 
+  /// See ``Trainer/gradientHook``.
+  public func setGradientHook(_ hook: ((UnsafeMutableRawBufferPointer) -> Bool)?) {
+    switch self {
+    case .float32(let trainer): trainer.gradientHook = hook
+    case .float64(let trainer): trainer.gradientHook = hook
+    }
+  }
+
   /// All gradients, laid out as the network's parameters.
   public var gradientBytes: UnsafeMutableRawBufferPointer {
     switch self {

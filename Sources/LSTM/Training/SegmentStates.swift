@@ -2,6 +2,7 @@
 /// going backwards.
 final class SegmentStates<S: Scalar> {
   let batch: Int
+  /// Boundary b is kept until number b + count takes its place.
   let count: Int
   /// By boundary, then by state.
   private let boundaries: [[UnsafeMutablePointer<S>]]
@@ -33,19 +34,19 @@ final class SegmentStates<S: Scalar> {
 
   func storeFinal(_ execution: Execution<S>, at boundary: Int) {
     for (index, slot) in execution.states.enumerated() {
-      boundaries[boundary][index].update(from: slot.final, count: sizes[index])
+      boundaries[boundary % count][index].update(from: slot.final, count: sizes[index])
     }
   }
 
   func setFinal(_ execution: Execution<S>, from boundary: Int) {
     for (index, slot) in execution.states.enumerated() {
-      slot.final.update(from: boundaries[boundary][index], count: sizes[index])
+      slot.final.update(from: boundaries[boundary % count][index], count: sizes[index])
     }
   }
 
   func setInitial(_ execution: Execution<S>, from boundary: Int) {
     for (index, slot) in execution.states.enumerated() {
-      slot.initial.update(from: boundaries[boundary][index], count: sizes[index])
+      slot.initial.update(from: boundaries[boundary % count][index], count: sizes[index])
     }
     execution.statesWereGiven()
   }

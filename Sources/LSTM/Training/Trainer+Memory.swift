@@ -13,8 +13,13 @@ extension Trainer {
     let length = options.truncation?.every ?? options.segment
     let time = times.max() ?? 0
     let mode = ExecutionMode(keepsForBackward: true, takesMask: takesMask)
+    let arena = Arena(.measure)
+    if options.truncation?.keepsTraces == true {
+      _ = try EligibilityTraces(network, batch: rows, arena: arena)
+    }
     guard length > 0, time > length else {
-      return try runByteCount(batch: rows, times: times, mode: mode)
+      return try Memory.sum(
+        runByteCount(batch: rows, times: times, mode: mode), arena.byteCount)
     }
     let parts = SegmentStates<S>.parts(time, every: length)
     var bytes = try runByteCount(batch: rows, times: times.map { _ in length }, mode: mode)
@@ -22,8 +27,9 @@ extension Trainer {
       bytes = try Memory.sum(
         bytes, runByteCount(batch: rows, times: times.map { _ in last.count }, mode: mode))
     }
-    let arena = Arena(.measure)
-    _ = try SegmentStates(network: network, batch: rows, count: parts.count + 1, arena: arena)
+    _ = try SegmentStates(
+      network: network, batch: rows,
+      count: options.truncation?.boundaries(parts.count) ?? parts.count + 1, arena: arena)
     return try Memory.sum(bytes, arena.byteCount)
   }
 

@@ -11,6 +11,7 @@ extension Trainer {
     guard network.inputShapes.allSatisfy(\.hasTime) else {
       throw EngineError(.unsupported, "training in segments: an input has no time axis")
     }
+    if options.truncation?.keepsTraces == true { _ = try TracedLayer(network) }
     guard options.segment > 0 else { return }
     for node in network.description.nodes {
       if case .batchNormalization = node.layer.kind, node.layer.isTrainable {
@@ -128,13 +129,30 @@ extension Trainer {
     }
   }
 
+  /// From nothing; in a stateful network on from where the last call ended, as the states.
+  private func startTraces(_ rows: Int) throws(EngineError) -> EligibilityTraces<S> {
+    let place = try TracedLayer(network)
+    try place.checkFrozen(network) { isTrainable[$0] }
+    let goesOn = network.isStateful && network.withCarriedStates { $0 != nil }
+    if let traces, traces.batch == rows {
+      if !goesOn { traces.reset() }
+      return traces
+    }
+    traces = nil
+    let made = try EligibilityTraces(network, batch: rows)
+    traces = made
+    return made
+  }
+
   /// The sequence in parts of `every` steps, with a step of the optimiser after each.
   func truncatedStep(
     _ batch: TrainingBatch, _ truncation: TrainingOptions.Truncation
   ) throws(EngineError) -> StepResult {
     let parts = SegmentStates<S>.parts(try check(batch), every: truncation.every)
     let window = truncation.through / truncation.every
-    let states = try states(batch: batch.rows.count, boundaries: parts.count + 1)
+    let traces = truncation.keepsTraces ? try startTraces(batch.rows.count) : nil
+    let states = try states(
+      batch: batch.rows.count, boundaries: truncation.boundaries(parts.count))
     var tally = newTally()
     var penalties = 0.0
     var norm = 0.0
@@ -150,11 +168,16 @@ extension Trainer {
       try checkLoss(partTally, run)
       states.storeFinal(run.execution, at: index + 1)
       tally.add(partTally)
-      guard partTally.positions > 0 else { continue }
+      guard partTally.positions > 0 else {
+        traces?.advance(run.execution)
+        continue
+      }
       run.execution.updateStatistics()
       try backward(
         batch, parts[max(index + 1 - window, 0)...index], states, key: key, share: 1,
         counts: partTally.counts, isForwarded: true, lossParts: 1)
+      traces?.addGradients(run.execution, to: gradients.pointer)
+      traces?.advance(run.execution)
       let update = try applyGradients()
       penalties = update.penalty
       norm = update.gradientNorm

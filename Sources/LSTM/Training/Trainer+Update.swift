@@ -2,9 +2,12 @@
 extension Trainer {
   /// One step of the optimiser along `gradients`.
   ///
-  /// - Throws: `numeric` if a gradient or a new weight is NaN or infinite; the weights are then those
-  ///   from before the step.
+  /// - Throws: `interrupted` if the hook asks for it; `numeric` if a gradient or a new weight is NaN or
+  ///   infinite; the weights are then those from before the step.
   public func applyGradients() throws(EngineError) -> (gradientNorm: Double, penalty: Double) {
+    if let gradientHook, !gradientHook(UnsafeMutableRawBufferPointer(gradients.elements)) {
+      throw EngineError(.interrupted, "the gradient callback asked to stop")
+    }
     let penalty = addPenalties()
     let norm = sumOfSquares().squareRoot()
     guard norm.isFinite else {

@@ -12,6 +12,8 @@ public final class Trainer<S: Scalar> {
   /// The optimiser's learning rate, before the schedule.
   public var baseLearningRate: Double
   public internal(set) var history = TrainingHistory()
+  /// Hears the gradients of every update before anything is done with them, and may change them; false: no update.
+  public var gradientHook: ((UnsafeMutableRawBufferPointer) -> Bool)?
 
   let optimizer: OptimizerState<S>
   let weights: WeightSnapshot<S>
@@ -21,6 +23,7 @@ public final class Trainer<S: Scalar> {
   var bestWeights: Buffer<S>?
   private var runs: [TrainingRun<S>] = []
   var segments: SegmentStates<S>?
+  var traces: EligibilityTraces<S>?
 
   public init(_ network: Network<S>, _ options: TrainingOptions) throws(EngineError) {
     self.network = network

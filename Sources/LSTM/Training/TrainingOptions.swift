@@ -7,11 +7,17 @@ public struct TrainingOptions: Equatable, Sendable {
     public var every: Int
     /// A multiple of `every`.
     public var through: Int
+    /// Error goes back beyond these steps, through the cells alone (``EligibilityTraces``).
+    public var keepsTraces: Bool
 
-    public init(every: Int, through: Int) {
+    public init(every: Int, through: Int, keepsTraces: Bool = false) {
       self.every = every
       self.through = through
+      self.keepsTraces = keepsTraces
     }
+
+    /// Ends of parts whose states are needed at once, if there are `parts` of them.
+    func boundaries(_ parts: Int) -> Int { min(parts, through / every) + 1 }
   }
 
   /// One for each output, or one for all.
@@ -82,6 +88,10 @@ public struct TrainingOptions: Equatable, Sendable {
           && truncation.through % truncation.every == 0,
         "truncation: steps to go back (\(truncation.through)) must be a multiple of the steps "
           + "between updates (\(truncation.every))")
+      try require(
+        !truncation.keepsTraces || truncation.through == truncation.every,
+        "truncation: with eligibility traces error goes back to the beginning, not \(truncation.through) steps"
+      )
       try require(segment == 0, "truncation and segments exclude each other")
       try require(microBatch == 0, "truncation and micro-batches exclude each other")
     }

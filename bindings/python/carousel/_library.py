@@ -406,6 +406,8 @@ class TrainerOptions(Options):
         ("segment", c_int64),
         ("truncate_every", c_int64),
         ("truncate_through", c_int64),
+        ("eligibility_traces", c_int32),
+        ("reserved_2", c_int32),
     ]
 
 
@@ -450,6 +452,7 @@ class FitEvent(Structure):
     ]
 
 
+GradientCallback = CFUNCTYPE(c_int32, c_void_p, c_size_t, c_void_p)
 FitCallback = CFUNCTYPE(c_int32, POINTER(FitEvent), c_void_p)
 
 
@@ -631,6 +634,7 @@ _CHECKED: dict[str, tuple[Any, ...]] = {
         *(_handle, c_size_t, POINTER(c_char_p), POINTER(c_double), c_size_t),
         POINTER(c_size_t),
     ),
+    "carousel_trainer_set_gradient_callback": (_handle, GradientCallback, c_void_p),
     "carousel_trainer_set_learning_rate": (_handle, c_double),
     "carousel_trainer_set_trainable": (_handle, c_char_p, c_int32),
     "carousel_trainer_get_step_size": (

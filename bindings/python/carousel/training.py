@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -130,7 +131,7 @@ class History(Mapping[str, "list[float]"]):
     #: The epoch, from 0, that early stopping held for the best.
     best_epoch: int | None = None
     stopped_early: bool = False
-    #: Ctrl-C, or a callback that returned False, ended it. The network has the last weights.
+    #: Ctrl-C, or a function that returned False, ended it. The network has the last weights.
     interrupted: bool = False
 
     @property
@@ -185,6 +186,13 @@ class Trainer:
             gradients bit for bit.
         truncate_every, truncate_through: truncated back-propagation: an update after every so
             many steps, its error flowing back so many.
+        eligibility_traces: with ``truncate_every``, error flows back to the beginning all the same:
+            the derivatives of the cells by their weights are carried forwards, in memory that does
+            not grow with time. With ``truncate_every=1`` the algorithm of 1997, which learns at
+            every step. For one LSTM with ``truncate_gates`` and nothing trained before it.
+        on_gradients: called with the gradients of every update, flat as ``gradients``, before
+            penalties and clipping; may change them in place. Returning False, or raising, ends
+            the call without that update.
     """
 
     def __init__(
@@ -208,6 +216,8 @@ class Trainer:
         segment: int = 0,
         truncate_every: int = 0,
         truncate_through: int = 0,
+        eligibility_traces: bool = False,
+        on_gradients: Callable[[np.ndarray], bool | None] | None = None,
     ) -> None:
         self.network = network
         self._lib = lib = c.library()
@@ -228,6 +238,7 @@ class Trainer:
             segment=integer(segment, "segment"),
             truncate_every=integer(truncate_every, "truncate_every"),
             truncate_through=integer(truncate_through, "truncate_through"),
+            eligibility_traces=bool(eligibility_traces),
         )
         kept = self._set_losses(options, loss_weights, class_weight)
         self._handle = c.make(
@@ -239,6 +250,7 @@ class Trainer:
         del kept
         for name in freeze:
             self.set_trainable(name, False)
+        self._hook = _GradientHook(self, on_gradients) if on_gradients is not None else None
 
     def _set_losses(
         self, options: c.TrainerOptions, loss_weights: Any, class_weight: Any
@@ -283,9 +295,10 @@ class Trainer:
         """One step, all rows its batch; ``lengths``, ``mask``, ``sample_weight`` as in ``fit``."""
         self.network._refresh()
         batch, result = _Data(self, x, y, **data), c.StepResult()
-        self._lib.carousel_trainer_step(
-            self._handle, ctypes.byref(batch.struct), ctypes.byref(result)
-        )
+        with self._update():
+            self._lib.carousel_trainer_step(
+                self._handle, ctypes.byref(batch.struct), ctypes.byref(result)
+            )
         return self._result(result)
 
     def compute_gradients(
@@ -313,8 +326,19 @@ class Trainer:
         """The second half: a step along ``gradients``. Gives their norm before clipping."""
         self.network._refresh()
         norm = ctypes.c_double()
-        self._lib.carousel_trainer_apply_gradients(self._handle, ctypes.byref(norm))
+        with self._update():
+            self._lib.carousel_trainer_apply_gradients(self._handle, ctypes.byref(norm))
         return norm.value
+
+    @contextmanager
+    def _update(self) -> Iterator[None]:
+        """Raises what ``on_gradients`` raised."""
+        try:
+            yield
+        except StoppedError:
+            if self._hook is not None:
+                self._hook.raise_problem()
+            raise
 
     def evaluate(self, x: Any, y: Any, batch_size: int = 32, **data: Any) -> dict[str, float]:
         """Loss and metrics in inference."""
@@ -376,15 +400,17 @@ class Trainer:
             options.keep_last = not early[0].restore_best_weights
         try:
             listeners.watch_for_ctrl_c()
-            self._lib.carousel_trainer_fit(
-                self._handle,
-                ctypes.byref(data.struct),
-                ctypes.byref(validation.struct) if validation is not None else None,
-                ctypes.byref(options),
-            )
+            with self._update():
+                self._lib.carousel_trainer_fit(
+                    self._handle,
+                    ctypes.byref(data.struct),
+                    ctypes.byref(validation.struct) if validation is not None else None,
+                    ctypes.byref(options),
+                )
         except StoppedError:
             if listeners.problem is not None:
                 raise listeners.problem from None
+            listeners.stopped = True
         finally:
             listeners.close()
         history = self.history
@@ -473,6 +499,30 @@ class Trainer:
         """Goes on from a checkpoint of a trainer with the same network and options, bit for bit as
         if it had never stopped."""
         self._lib.carousel_trainer_resume(self._handle, c.encode_path(path))
+
+
+class _GradientHook:
+    """Passes the library's gradients on to a function. No exception may leave the C callback: it is
+    kept, and raised when the call has returned."""
+
+    def __init__(self, trainer: Trainer, function: Callable[[np.ndarray], bool | None]) -> None:
+        self.function = function
+        self.gradients = trainer.gradients
+        self.problem: BaseException | None = None
+        self._callback = c.GradientCallback(self.hear)
+        trainer._lib.carousel_trainer_set_gradient_callback(trainer._handle, self._callback, None)
+
+    def hear(self, _gradients: int, _size: int, _context: Any) -> int:
+        try:
+            return 1 if self.function(self.gradients) is False else 0
+        except BaseException as problem:
+            self.problem = problem
+            return 1
+
+    def raise_problem(self) -> None:
+        problem, self.problem = self.problem, None
+        if problem is not None:
+            raise problem from None
 
 
 class _Listeners:

@@ -117,6 +117,15 @@ def test_text_is_learned_from_python_and_written_from_c(built, tmp_path):
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_a_network_that_goes_on_learning_follows_the_signal(built):
+    lines = run(built("adapt"), check=True).stdout.splitlines()[3:]
+    assert len(lines) == 10
+    last, copy = map(float, lines[-1].split()[1:])
+    assert last < float(lines[0].split()[1]) / 2  # it has learned,
+    assert last < copy / 2  # and the copy has been left behind
+    assert run(built("adapt"), 10).returncode == 2
+
+
 @pytest.mark.parametrize("name", ["forecast", "stream", "generate"])
 def test_c_examples_say_what_is_wrong(built, name, tmp_path):
     """No model, no HDF5 file, and a model of other shapes: a message and a failure, no crash."""

@@ -148,10 +148,11 @@ def test_a_marked_first_pair_changes_nothing(task: tasks.Task, value: float) -> 
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_2b_is_judged_by_its_last_step_only(shuffled: bool) -> None:
+def test_2b_asks_for_its_last_step_only(shuffled: bool) -> None:
     task = tasks.NoiseFree(p=12, shuffled=shuffled)
     (sequence,) = draw(task, 1)
-    assert (sequence.weights == 1).all()
+    assert sequence.weights[-1] == 1
+    assert (sequence.weights[:-1] == (0 if shuffled else 1)).all()
     outputs = sequence.targets.copy()
     outputs[4] = 1 - outputs[4]
     assert task.correct(outputs, sequence) is shuffled

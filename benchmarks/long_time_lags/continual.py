@@ -1,8 +1,8 @@
 """The continual embedded Reber grammar (GSC00): an endless stream of strings, and no resets.
 
 Faithful: a training stream ends at the first wrong prediction; the state is then set to zero, and a
-new one begins. In the paper the weights change after every symbol; here after every chunk of four
-strings, through which the error flows back. The state is carried from chunk to chunk.
+new one begins. The weights change after every symbol, as in the paper; whether a symbol was
+predicted rightly is judged by the weights from before its string.
 Modern: several streams at once, Adam on chunks of 48 symbols, through which the error flows back;
 the streams begin anew after ten chunks.
 """
@@ -22,9 +22,8 @@ from .rows import Row
 from .students import FaithfulStudent, ModernStudent
 from .tasks import Array, ReberStream
 
-STRINGS = 4
-#: Modern mode: symbols in a chunk, about four strings, and chunks in a stream.
-CHUNK, CHUNKS = 48, 10
+#: Modern mode: symbols in a chunk, how many strings that is about, and chunks in a stream.
+CHUNK, STRINGS, CHUNKS = 48, 4, 10
 TEST_STREAMS = 10
 TEST_LENGTH = 100_000
 TEST_BLOCK = 250
@@ -66,36 +65,37 @@ class _FaithfulTrainer:
     """One training stream at a time."""
 
     def __init__(self, row: Row, contender: Contender, seed: int) -> None:
-        self.student = FaithfulStudent(row.task, contender, row.shape, row.faithful, seed)
-        self.network = self.student.network
-        self.weights = self.network.parameter_buffer()
+        # The learning network keeps its stream's state; a copy without is judged and tested.
+        self.student = FaithfulStudent(
+            row.task, contender, row.shape, row.faithful, seed, stateful=True
+        )
+        self.learning = self.student.network
+        self.network = build(row.task, contender, row.shape)
+        self.network.parameter_buffer()[:] = self.learning.parameter_buffer()
+        self.trainer = self.student.learner.trainer
         self.rng = np.random.default_rng([seed, 1])
-        self.unit = 1
+        self.unit, self.count = 1, 0
         self.told: dict[str, float] = {}
 
     def train(self) -> None:
         """A stream to its first error."""
-        stream, state, symbols = ReberStream(self.rng), None, 0
-        while symbols < 1_000_000:
-            x, y, allowed = stream.take_strings(STRINGS)
-            steps = len(x)
-
-            def error(outputs: Array, y: Array = y, allowed: Array = allowed) -> Array:
-                nonlocal steps
-                flags = right(outputs[0], allowed)
-                if not flags.all():
-                    steps = int(flags.argmin()) + 1
-                gradient = outputs - y
-                gradient[:, steps:] = 0
-                return gradient
-
-            result = self.network.backpropagate(x[None], error, state, threads=1)
-            self.student.turn_into_step(result.buffer)
-            self.weights -= result.buffer
-            state, symbols = result.states, symbols + steps
-            if steps < len(x):
-                break
+        stream, state, symbols, wrong = ReberStream(self.rng), None, 0, False
+        self.learning.reset_states()
+        while symbols < 1_000_000 and not wrong:
+            x, y, allowed = (part[None] for part in stream.take_strings(1))
+            outputs, state = self.network(x, initial_state=state, return_state=True, threads=1)
+            flags = right(outputs, allowed)[0]
+            wrong = not flags.all()
+            steps = int(flags.argmin()) + 1 if wrong else len(flags)
+            self.trainer.step(x[:, :steps], y[:, :steps])
+            self.network.parameter_buffer()[:] = self.learning.parameter_buffer()
+            symbols += steps
         self.told["stream"] = symbols
+        self.count += 1
+
+    @property
+    def is_testable(self) -> bool:
+        return self.count % 10 == 0
 
 
 class _ModernTrainer:
@@ -169,7 +169,7 @@ def run(
         "best_at": best_at,
         "seconds": round(time.perf_counter() - begun[0], 2),
         "processor_seconds": round(time.process_time() - begun[1], 2),
-        "weights": trainable_count(trainer.network, row.task),
+        "weights": trainable_count(trainer.network),
     }
     print(result, file=log)
     return result

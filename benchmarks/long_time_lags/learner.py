@@ -10,13 +10,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
+from typing import Callable
 
 import carousel
 import numpy as np
 from carousel import _arrays as arrays
 from carousel import _library as c
 
-from .networks import answers_only_at_the_end, frozen, takes_ids
+from .networks import answers_once, frozen, takes_ids
 from .tasks import Array, Sequence, Task
 
 
@@ -58,13 +59,25 @@ class Learner:
         loss: str,
         optimizer: object,
         clip_norm: float | None = None,
+        on_gradients: Callable[[Array], None] | None = None,
     ) -> None:
+        """`on_gradients`: the network learns at every step, from gradients that this function has
+        changed."""
         self.network, self.task, self.batch = network, task, batch
+        self.every_step = on_gradients is not None
         self.trainer = carousel.Trainer(
-            network, loss, optimizer, clip_norm=clip_norm, freeze=frozen(task), threads=1
+            network,
+            loss,
+            optimizer,
+            clip_norm=clip_norm,
+            freeze=frozen(network),
+            threads=1,
+            truncate_every=int(self.every_step),
+            eligibility_traces=self.every_step,
+            on_gradients=on_gradients,
         )
-        self.only_last = answers_only_at_the_end(task)
-        self.takes_ids = takes_ids(task)
+        self.only_last = answers_once(network)
+        self.takes_ids = takes_ids(network)
         self._lib = c.library()
         self._buffers: dict[int, _Buffers] = {}
         self._result, self._norm = c.StepResult(), ctypes.c_double()
@@ -89,11 +102,11 @@ class Learner:
 
     def _for_length(self, length: int) -> _Buffers:
         """Buffers that are long enough, and not much too long: few shapes, as the library makes
-        its own memory anew for each."""
+        its own memory anew for each (but for steps that it takes one by one)."""
         for time, buffers in self._buffers.items():
-            if length <= time <= 1.25 * length + 8:
+            if time == length or (not self.every_step and length <= time <= 1.25 * length + 8):
                 return buffers
-        time = -(-int(1.1 * length + 1) // 8) * 8
+        time = length if self.every_step else -(-int(1.1 * length + 1) // 8) * 8
         outputs, shape = self.task.output_size, (self.batch, time)
         self._buffers[time] = buffers = _Buffers(
             np.zeros(shape, np.int32)

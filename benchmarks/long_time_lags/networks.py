@@ -36,10 +36,15 @@ def answers_only_at_the_end(task: Task) -> bool:
     return not task.sample(np.random.default_rng(0)).weights[:-1].any()
 
 
-def takes_ids(task: Task) -> bool:
+def takes_ids(network: carousel.Network) -> bool:
     """Whether the inputs are symbols of so many kinds that products with unit vectors would cost
     more than all the rest."""
-    return task.input_size >= WIDE
+    return len(network.inputs[0].shape) == 2
+
+
+def answers_once(network: carousel.Network) -> bool:
+    """Whether there is one output for the whole sequence."""
+    return len(network.outputs[0].shape) == 2
 
 
 def build(
@@ -50,15 +55,18 @@ def build(
     truncate_gates: bool = False,
     stateful: bool = False,
     batch: int | None = None,
+    unit_vectors: bool = False,
     seed: int = 0,
 ) -> carousel.Network:
     """The layers are `cell` and `output`, and for wide symbols `input` before the cell.
 
     W x for a unit vector x is a row of W. Wide symbols therefore come as ids of an Embedding whose
     rows are those of W, and the cell's own kernel is the identity, never trained: the same
-    function, the same gradients, without a thousand multiplications by zero.
+    function, the same gradients, without a thousand multiplications by zero. `unit_vectors`: they
+    come as unit vectors all the same.
     """
-    every_step = stateful or not answers_only_at_the_end(task)
+    every_step = stateful or shape.shortcuts or not answers_only_at_the_end(task)
+    takes_ids = task.input_size >= WIDE and not unit_vectors
     units, blocks = cell_width(contender, shape), block_count(contender)
     common = {"return_sequences": every_step, "stateful": stateful, "name": "cell"}
     if contender.is_lstm:
@@ -72,7 +80,7 @@ def build(
         )
     else:
         cell = carousel.SimpleRNN(units, **common)
-    if takes_ids(task):
+    if takes_ids:
         start = carousel.Input((None,), dtype="int32", batch_size=batch)
         signal = carousel.Embedding(task.input_size, units * blocks, name="input")(start)
     else:
@@ -80,9 +88,7 @@ def build(
         signal = start
     signal = cell(signal)
     if shape.shortcuts:
-        if not every_step:
-            raise ValueError("shortcuts are for an answer at every step")
-        if takes_ids(task):
+        if takes_ids:
             direct = carousel.Embedding(task.input_size, task.output_size, name="shortcut")(start)
         else:
             direct = carousel.Dense(task.output_size, use_bias=False, name="shortcut")(start)
@@ -91,14 +97,14 @@ def build(
     else:
         end = carousel.Dense(task.output_size, task.output_activation, name="output")(signal)
     network = carousel.Network(inputs=start, outputs=end, seed=seed)
-    if takes_ids(task):
+    if takes_ids:
         network.parameters()["cell/kernel"][:] = np.eye(units * blocks)
     return network
 
 
-def frozen(task: Task) -> tuple[str, ...]:
+def frozen(network: carousel.Network) -> tuple[str, ...]:
     """Parameters that are not trained."""
-    return ("cell/kernel",) if takes_ids(task) else ()
+    return ("cell/kernel",) if takes_ids(network) else ()
 
 
 def cell_width(contender: Contender, shape: Shape) -> int:
@@ -137,22 +143,22 @@ def places(network: carousel.Network) -> dict[str, tuple[slice, tuple[int, ...]]
     return found
 
 
-def input_weights(task: Task) -> str:
+def input_weights(network: carousel.Network) -> str:
     """The name of the parameter that holds W."""
-    return "input/embeddings" if takes_ids(task) else "cell/kernel"
+    return "input/embeddings" if takes_ids(network) else "cell/kernel"
 
 
-def draw_uniform(network: carousel.Network, limit: float, task: Task, rng: Rng) -> None:
+def draw_uniform(network: carousel.Network, limit: float, rng: Rng) -> None:
     """All weights and biases uniform in ±limit."""
     for name, values in network.parameters().items():
-        if name not in frozen(task):
+        if name not in frozen(network):
             values[:] = rng.uniform(-limit, limit, values.shape)
 
 
-def trainable_count(network: carousel.Network, task: Task) -> int:
+def trainable_count(network: carousel.Network) -> int:
     """Weights that are trained; gates shared by the cells of a block are counted for each cell."""
     return sum(
-        values.size for name, values in network.parameters().items() if name not in frozen(task)
+        values.size for name, values in network.parameters().items() if name not in frozen(network)
     )
 
 

@@ -104,18 +104,22 @@ def _headline(row: Row, content: dict[str, Any]) -> str:
     )
 
 
-def rates_table(results: dict[tuple[str, str, str], dict[str, Any]]) -> list[str]:
-    """The paper's own cell at learning rates that are not the paper's."""
-    lines = ["| task | cell | the row's rate | other rate | met, after |", "|---|---|---|---|---|"]
+def other_settings_table(results: dict[tuple[str, str, str], dict[str, Any]]) -> list[str]:
+    """The paper's own cell at learning rates and initial biases that are not the paper's."""
+    lines = ["| task | cell | the row's rate | otherwise | met, after |", "|---|---|---|---|---|"]
     for row in ROWS.values():
         for (kind, key, contender), content in results.items():
-            if (kind, key) != ("rates", row.key):
+            if (kind, key) != ("settings", row.key):
                 continue
-            name, rate = contender.split(".", 1)
+            name, settings = contender.split(".", 1)
+            rate, _, biases = f".{settings}".partition(".b")
+            told = [f"rate {rate[1:]}"] if rate else []
+            if biases:
+                told.append("input gates' biases " + biases.replace(",", ", "))
             own = cell(results.get(("faithful", key, name)))
             lines.append(
-                f"| {row.title} | {CONTENDERS[name].label} | {row.faithful.rate:g}: {own} | {rate} "
-                f"| {cell(content)} |"
+                f"| {row.title} | {CONTENDERS[name].label} | {row.faithful.rate:g}: {own} "
+                f"| {'; '.join(told)} | {cell(content)} |"
             )
     return lines
 
@@ -228,7 +232,7 @@ def pages(folder: Path) -> dict[str, dict[str, list[str]]]:
             "headline": headline_table(results),
             "faithful": table("faithful", results),
             "modern": table("modern", results),
-            "rates": rates_table(results),
+            "settings_else": other_settings_table(results),
             "guessing": guessing(results),
             "settings": settings_table(),
             "cost": cost(folder / "cost.json"),

@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -77,7 +77,7 @@ def run(row: Row, mode: str, contender: Contender, seed: int, limit: int, log: I
         "wrong": sum(not one.correct for one in tests),
         "seconds": round(time.perf_counter() - begun[0], 2),
         "processor_seconds": round(time.process_time() - begun[1], 2),
-        "weights": trainable_count(student.network, row.task),
+        "weights": trainable_count(student.network),
     }
     first = getattr(criterion, "first_correct", None)
     if first is not None:
@@ -88,14 +88,36 @@ def run(row: Row, mode: str, contender: Contender, seed: int, limit: int, log: I
     return result
 
 
-def at_rate(row: Row, rate: float | None) -> Row:
-    """The row with another learning rate in the faithful mode."""
-    return row if rate is None else replace(row, faithful=replace(row.faithful, rate=rate))
+@dataclass(frozen=True)
+class Settings:
+    """What the faithful mode takes instead of the paper's: a learning rate, biases with which the
+    input gates of the blocks begin (all gates then have biases)."""
 
+    rate: float | None = None
+    input_bias: tuple[float, ...] = ()
 
-def place(mode: str, row: str, contender: str, rate: float | None) -> tuple[str, str, str]:
-    """Where results are kept: those at other rates apart from the paper's."""
-    return (mode, row, contender) if rate is None else ("rates", row, f"{contender}.{rate:g}")
+    def of(self, row: Row) -> Row:
+        recipe = row.faithful
+        if self.rate is not None:
+            recipe = replace(recipe, rate=self.rate)
+        if self.input_bias:
+            biased = tuple({*recipe.biased, "gates"})
+            recipe = replace(recipe, input_bias=self.input_bias, biased=biased)
+        return replace(row, faithful=recipe)
+
+    @property
+    def name(self) -> str:
+        """As in the names of files: 0.03, or 0.03.b-3,-6; empty: the paper's."""
+        parts = [] if self.rate is None else [f"{self.rate:g}"]
+        if self.input_bias:
+            parts.append("b" + ",".join(f"{value:g}" for value in self.input_bias))
+        return ".".join(parts)
+
+    def place(self, mode: str, row: str, contender: str) -> tuple[str, str, str]:
+        """Where results are kept: those at other settings apart from the paper's."""
+        if not self.name:
+            return mode, row, contender
+        return "settings", row, f"{contender}.{self.name}"
 
 
 def chosen(words: Iterable[str], all_of: Iterable[str], what: str) -> list[str]:
@@ -118,17 +140,24 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=0, help="most presentations; 0: the row's own")
     parser.add_argument("--rate", type=float, help="faithful: another learning rate than the row's")
+    parser.add_argument(
+        "--input-bias",
+        default="",
+        help="faithful: other initial biases of the blocks' input gates, as in --input-bias=-3,-6",
+    )
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--out", type=Path, default=HERE.parents[1] / "out" / "long_time_lags")
     arguments = parser.parse_args()
     carousel.set_threads(1)
     keys = chosen(arguments.rows, ROWS, "row")
     modes = MODES if arguments.mode == "both" else (arguments.mode,)
-    if arguments.rate and modes != ("faithful",):
-        parser.error("--rate is for --mode faithful")
-    at = f" rate {arguments.rate:g}" if arguments.rate else ""
+    biases = [float(value) for value in arguments.input_bias.split(",") if value]
+    settings = Settings(arguments.rate, tuple(biases))
+    if settings.name and modes != ("faithful",):
+        parser.error("--rate and --input-bias are for --mode faithful")
+    at = f" at {settings.name}" if settings.name else ""
     for key in keys:
-        row = at_rate(ROWS[key], arguments.rate)
+        row = settings.of(ROWS[key])
         for mode in modes:
             asked = [word for word in arguments.contenders.split(",") if word]
             names = chosen(asked, CONTENDERS, "contender")
@@ -136,7 +165,7 @@ def main() -> int:
                 names = list(row.faithful_contenders)
             limit = arguments.limit or getattr(row, f"{mode}_limit")
             for name in names:
-                results = Results(arguments.results, *place(mode, key, name, arguments.rate))
+                results = Results(arguments.results, *settings.place(mode, key, name))
                 for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
                     if results.has(seed, limit):
                         continue

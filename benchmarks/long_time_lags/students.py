@@ -84,8 +84,6 @@ class Faithful:
     output_bias: tuple[float, ...] = ()
     #: Any of "gates", "cells" and "outputs".
     biased: tuple[str, ...] = ("gates", "cells", "outputs")
-    #: Whether the cells see their own outputs.
-    recurrent: bool = True
     #: Whether the cells come into a network without any, when its error has stopped decreasing.
     grown: bool = False
 
@@ -93,7 +91,10 @@ class Faithful:
 class FaithfulStudent:
     """Plain gradient descent, one sequence at a time, on E = ½ Σ (target - output)².
 
-    LSTM: the truncated gradient of 1997; the simple RNN: whole back-propagation through time.
+    LSTM: the truncated gradient of 1997, with a change of the weights at every step that is asked
+    for an answer, by derivatives of the cells that are carried forwards. (If only the last step is,
+    this is the truncated gradient of the whole sequence.) The simple RNN: whole back-propagation
+    through time, with a change after each sequence.
 
     The cell input of 1997 is g = 4 logistic(u) - 2 = 2 tanh(u/2), and the cell's output h =
     2 logistic(s) - 1 = tanh(s/2). With c = s/2 and half of g's weights this is the cell of this
@@ -107,12 +108,34 @@ class FaithfulStudent:
     batch = 1
 
     def __init__(
-        self, task: Task, contender: Contender, shape: Shape, recipe: Faithful, seed: int
+        self,
+        task: Task,
+        contender: Contender,
+        shape: Shape,
+        recipe: Faithful,
+        seed: int,
+        stateful: bool = False,
     ) -> None:
         self.task, self.contender, self.shape = task, contender, shape
-        self.network = build(task, contender, shape, truncate_gates=contender.is_lstm)
-        self.learner = Learner(self.network, task, 1, "mse", carousel.SGD(1.0))
-        draw_uniform(self.network, recipe.init, task, np.random.default_rng([seed, 0]))
+        self.learns_at_every_step = contender.is_lstm and not answers_only_at_the_end(task)
+        self.network = build(
+            task,
+            contender,
+            shape,
+            truncate_gates=contender.is_lstm,
+            unit_vectors=self.learns_at_every_step,
+            stateful=stateful,
+            batch=1 if stateful else None,
+        )
+        self.learner = Learner(
+            self.network,
+            task,
+            1,
+            "mse",
+            carousel.SGD(1.0),
+            on_gradients=self._turn_one_step if self.learns_at_every_step else None,
+        )
+        draw_uniform(self.network, recipe.init, np.random.default_rng([seed, 0]))
         self.rates = np.full(len(self.network.parameter_buffer()), recipe.rate, np.float32)
         self.groups: list[Array] = []
         self._hold(recipe)
@@ -139,9 +162,6 @@ class FaithfulStudent:
         held = (
             {} if "outputs" in recipe.biased else {"output/bias": np.arange(self.task.output_size)}
         )
-        if self.contender.is_lstm and not recipe.recurrent:
-            shape = places(self.network)["cell/recurrent_kernel"][1]
-            held["cell/recurrent_kernel"] = np.arange(shape[0] * shape[1])
         bias = np.arange(places(self.network)["cell/bias"][1][0])
         cell = columns(self.contender, self.shape, "cell") or slice(None)
         gates = np.ones(len(bias), bool)
@@ -157,7 +177,7 @@ class FaithfulStudent:
         self.network.parameter_buffer()[where] = 0
 
     def _kernels(self) -> tuple[str, ...]:
-        return (input_weights(self.task), "cell/recurrent_kernel", "cell/bias")
+        return (input_weights(self.network), "cell/recurrent_kernel", "cell/bias")
 
     def _columns_of(self, part: str) -> dict[str, Array]:
         """Flat indices of the columns of a part in each of the cell's parameters, (rows, units)."""
@@ -197,16 +217,24 @@ class FaithfulStudent:
     def present(self, sequences: Several[Sequence]) -> list[Answer]:
         (sequence,) = sequences
         self.learner.load(sequences)
-        loss = self.learner.compute_gradients()
-        result = self._answer(sequence, loss)
-        # The loss is a mean over outputs and steps; E is half of the sum.
-        steps = 1 if self.learner.only_last else sequence.length
-        self.turn_into_step(self.gradients, self.task.output_size * steps / 2)
-        self.learner.apply_gradients()
+        if self.learns_at_every_step:
+            result = answer(self.task, self.learner.outputs()[0], sequence)
+            loss = self.learner.step()
+        else:
+            loss = self.learner.compute_gradients()
+            result = self._answer(sequence, loss)
+            # The loss is a mean over outputs and steps; E is half of the sum.
+            steps = 1 if self.learner.only_last else sequence.length
+            self.turn_into_step(self.gradients, self.task.output_size * steps / 2)
+            self.learner.apply_gradients()
         if self.growth is not None and self.growth.is_due(loss):
             self.growth.grow()
             self.growth = None
         return [result]
+
+    def _turn_one_step(self, gradients: Array) -> None:
+        """Of one step the loss is a mean over outputs."""
+        self.turn_into_step(gradients, self.task.output_size / 2)
 
     def turn_into_step(self, gradients: Array, factor: float = 1.0) -> None:
         """In place: dE/dw to what is to be subtracted from w."""

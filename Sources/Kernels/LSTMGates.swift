@@ -68,44 +68,47 @@ struct StandardMember {
     c = fma(f, load(previous), (i * g).value)
   }
 
-  @inline(always) var h: Vector { (o * tanhFraction(c)).value }
+  @inline(always) func writeGates(_ p: StepPlaces, _ member: Int, _ blockStride: Int) {
+    guard let gates = p.gates else { return }
+    let to = gates + member * p.gatesNext
+    let cellPart = i.denominator * g.denominator
+    let reciprocal = splat(1) / (cellPart * o.denominator)
+    let outputPart = o.denominator * reciprocal
+    store(i.numerator * (g.denominator * outputPart), to)
+    store(f, to + blockStride)
+    store(g.numerator * (i.denominator * outputPart), to + 2 * blockStride)
+    store(o.numerator * (cellPart * reciprocal), to + 3 * blockStride)
+  }
 
-  @inline(always) func write(_ p: StepPlaces, _ member: Int, _ blockStride: Int, _ h: Vector) {
+  @inline(always) func writeState(_ p: StepPlaces, _ member: Int) {
     store(c, p.cell + member * p.cellNext)
-    store(h, p.output + member * p.outputNext)
-    if let gates = p.gates {
-      let to = gates + member * p.gatesNext
-      let cellPart = i.denominator * g.denominator
-      let reciprocal = splat(1) / (cellPart * o.denominator)
-      let outputPart = o.denominator * reciprocal
-      store(i.numerator * (g.denominator * outputPart), to)
-      store(f, to + blockStride)
-      store(g.numerator * (i.denominator * outputPart), to + 2 * blockStride)
-      store(o.numerator * (cellPart * reciprocal), to + 3 * blockStride)
-    }
+    store((o * tanhFraction(c)).value, p.output + member * p.outputNext)
   }
 }
 
 @inline(never) func finishStandard(
   _ p: StepPlaces, _ count: Int, _ z: Floats, _ blockStride: Int
 ) {
-  var member = 0
-  // Two at a time: one alone is a chain of operations too long for the processor to look past.
-  while member + 2 <= count {
-    let z = z + member * 4 * lanes
-    finishStandard(p, member, blockStride, BlockRow(4, z, lanes), BlockRow(4, z + 4 * lanes, lanes))
-    member += 2
+  // From z to h is a chain of operations too long for the processor to look past: the next member's gates are under
+  // way before a cell is squashed.
+  var waiting = StandardMember(BlockRow(4, z, lanes), p.previous)
+  waiting.writeGates(p, 0, blockStride)
+  for member in 1..<count {
+    let next = StandardMember(
+      BlockRow(4, z + member * 4 * lanes, lanes), p.previous + member * p.previousNext)
+    next.writeGates(p, member, blockStride)
+    waiting.writeState(p, member - 1)
+    waiting = next
   }
-  if member < count {
-    finishStandard(p, member, blockStride, BlockRow(4, z + member * 4 * lanes, lanes))
-  }
+  waiting.writeState(p, count - 1)
 }
 
 @inline(always) func finishStandard(
   _ p: StepPlaces, _ member: Int, _ blockStride: Int, _ z: BlockRow
 ) {
   let one = StandardMember(z, p.previous + member * p.previousNext)
-  one.write(p, member, blockStride, one.h)
+  one.writeState(p, member)
+  one.writeGates(p, member, blockStride)
 }
 
 /// Two neighbouring members, their operations interleaved.
@@ -114,10 +117,10 @@ struct StandardMember {
 ) {
   let first = StandardMember(z0, p.previous + member * p.previousNext)
   let second = StandardMember(z1, p.previous + (member + 1) * p.previousNext)
-  let h0 = first.h
-  let h1 = second.h
-  first.write(p, member, blockStride, h0)
-  second.write(p, member + 1, blockStride, h1)
+  first.writeState(p, member)
+  second.writeState(p, member + 1)
+  first.writeGates(p, member, blockStride)
+  second.writeGates(p, member + 1, blockStride)
 }
 
 // MARK: - Every other cell

@@ -161,7 +161,10 @@ private func stepRows(
     widened == nil
     ? blocks * lanes * MemoryLayout<Float>.stride : ReducedPanel.bfloat16.rowBytes
   let asks = groups * bytes * arguments.pointee.hiddenWidth > nearBytes
+  // After a group's last weights come the next group's, which lie before them if the step descends.
+  let toNext = arguments.pointee.descends ? -1 : 1
   @inline(always) func add(_ weights: Bytes, _ p: inout RowOperands, _ rows: Int) {
+    p.next = UnsafeRawPointer(weights + toNext * bytes * p.depth)
     addProduct(rows, blocks, weights, bytes, &p, asks: asks, widened, z)
   }
   for visited in 0..<groups {
@@ -215,6 +218,7 @@ private func addProduct(
     } else {
       product.weights = block.assumingMemoryBound(to: Float.self)
     }
+    let next = k + depth < product.depth ? block + depth * bytes : product.next
     var row = 0
     for tile in 0..<tiles {
       let count = (rows - row + tiles - tile - 1) / (tiles - tile)
@@ -225,7 +229,7 @@ private func addProduct(
           weights: product.weights, depth: depth,
           start: product.start + row * product.startStride, startStride: product.startStride,
           startBlock: product.startBlock,
-          next: block + depth * bytes + tile * depth * nextBytes, nextBytes: nextBytes),
+          next: next + tile * depth * nextBytes, nextBytes: nextBytes),
         z + row * 4 * lanes)
       row += count
     }

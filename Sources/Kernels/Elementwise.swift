@@ -65,6 +65,27 @@ func sumOfSquares(_ n: Int, _ x: Floats) -> Float {
 func addColumnSums(_ arguments: UnsafePointer<ColumnSumArguments>) {
   let a = arguments.pointee
   var j = 0
+  // Four vectors at a time: whole cache lines, and sums that do not wait for each other.
+  while j + 4 * lanes <= a.columns {
+    var sums = BlockRow(4, Floats(a.sums + j), lanes)
+    for row in 0..<a.rows {
+      let x = BlockRow(4, a.x + row * a.xStride + j, lanes)
+      if let z = a.z {
+        let z = BlockRow(4, z + row * a.zStride + j, lanes)
+        sums.b0 = fma(x.b0, z.b0, sums.b0)
+        sums.b1 = fma(x.b1, z.b1, sums.b1)
+        sums.b2 = fma(x.b2, z.b2, sums.b2)
+        sums.b3 = fma(x.b3, z.b3, sums.b3)
+      } else {
+        sums.b0 = sums.b0 + x.b0
+        sums.b1 = sums.b1 + x.b1
+        sums.b2 = sums.b2 + x.b2
+        sums.b3 = sums.b3 + x.b3
+      }
+    }
+    sums.write(4, a.sums + j)
+    j += 4 * lanes
+  }
   while j < a.columns {
     let count = a.columns - j < lanes ? a.columns - j : lanes
     var sum = load(Floats(a.sums + j), upTo: count)

@@ -50,6 +50,13 @@ private func backwardStandard(
   let one = splat(1)
   var j = 0
   while j < width {
+    // A step's gates were written long ago.
+    let next = gates + s.pointee.gatesStride + j
+    prefetch(next)
+    prefetch(next + stride)
+    prefetch(next + 2 * stride)
+    prefetch(next + 3 * stride)
+    prefetch(previous + s.pointee.previousCellStride + j)
     let i = load(gates + j)
     let f = load(gates + stride + j)
     let g = load(gates + 2 * stride + j)

@@ -70,6 +70,10 @@ extension Float: Scalar {
     }
   }
 
+  public static func add(_ n: Int, _ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>) {
+    KernelDispatch.kernels.addScaled(n, 1, x, y)
+  }
+
   public static func activate(
     _ activation: Activation, rows: Int, width: Int, values: UnsafeMutablePointer<Float>,
     stride: Int

@@ -38,6 +38,10 @@ extension Scalar {
       wStride: wStride)
   }
 
+  public static func add(_ n: Int, _ x: UnsafePointer<Self>, to y: UnsafeMutablePointer<Self>) {
+    for i in 0..<n { y[i] += x[i] }
+  }
+
   public static func activate(
     _ activation: Activation, rows: Int, width: Int, values: UnsafeMutablePointer<Self>,
     stride: Int

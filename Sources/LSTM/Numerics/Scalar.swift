@@ -31,6 +31,9 @@ public protocol Scalar: BinaryFloatingPoint, BitwiseCopyable, Sendable {
     d: UnsafePointer<Self>, dStride: Int, w: UnsafeMutablePointer<Self>, wStride: Int,
     threads: Int)
 
+  /// y += x, n elements.
+  static func add(_ n: Int, _ x: UnsafePointer<Self>, to y: UnsafeMutablePointer<Self>)
+
   /// Applies an activation in place to `rows` rows.
   static func activate(
     _ activation: Activation, rows: Int, width: Int, values: UnsafeMutablePointer<Self>,

@@ -260,9 +260,9 @@ final class DirectionRun<S: Scalar>: ParallelWork {
     guard let outputGradient else { return }
     let width = frame.description.cell.outputWidth
     for row in rows where emitsHidden(step, row, maskedOutput) {
-      let from = outputGradient + (step * frame.batch + row) * outputStride
-      let to = gradient.hidden + row * gradient.hiddenStride
-      for j in 0..<width { to[j] += from[j] }
+      S.add(
+        width, outputGradient + (step * frame.batch + row) * outputStride,
+        to: gradient.hidden + row * gradient.hiddenStride)
     }
   }
 

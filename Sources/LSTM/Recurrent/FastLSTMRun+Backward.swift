@@ -206,17 +206,20 @@ extension FastLSTMRun {
   ) {
     let first = rows.lowerBound
     let hidden = gradient.hidden + first * gradient.hiddenStride
+    let deltas = backward.recurrentDeltas
+    if let matrix = packed.recurrentTransposed, activeDropout == nil, !cell.truncatesGates {
+      var product = ProductArguments(
+        rows: rows.count, a: deltas.at(step, first), aStride: deltas.stride, b: matrix, c: hidden,
+        cStride: gradient.hiddenStride, accumulates: cell.zoneout > 0)
+      kernels.product(&product)
+      return
+    }
     if cell.zoneout == 0 {
       for row in 0..<rows.count {
         (hidden + row * gradient.hiddenStride).update(repeating: 0, count: gradient.hiddenStride)
       }
     }
-    guard !cell.truncatesGates else { return }
-    let deltas = backward.recurrentDeltas
-    guard let dropout = activeDropout, let scratch = scratch?.dropped else {
-      packed.recurrentTransposed?.addProduct(
-        rows: rows.count, a: deltas.at(step, first), aStride: deltas.stride, c: hidden,
-        cStride: gradient.hiddenStride)
+    guard !cell.truncatesGates, let dropout = activeDropout, let scratch = scratch?.dropped else {
       return
     }
     for (block, matrix) in packed.recurrentBlocksTransposed.enumerated() {

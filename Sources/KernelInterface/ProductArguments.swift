@@ -55,7 +55,9 @@ public struct OuterProductArguments {
   public var dStride: Int
   public var c: UnsafeMutablePointer<Float>
   public var cStride: Int
-  /// 64-byte aligned, of the calling thread alone: at least half of `KernelTable.outerProductScratch(1)` floats, fastest
+  /// Another A and C for the same D, which then is packed once for both.
+  public var second: OuterFactor?
+  /// 64-byte aligned, of the calling thread alone: at least a quarter of `KernelTable.outerProductScratch(1)` floats, fastest
   /// with `outerProductScratch(depth)`.
   public var scratch: UnsafeMutablePointer<Float>
   public var scratchCount: Int
@@ -76,5 +78,24 @@ public struct OuterProductArguments {
     self.cStride = cStride
     self.scratch = scratch
     self.scratchCount = scratchCount
+  }
+}
+
+/// What an outer product multiplies D with, and the sums that this adds to.
+public struct OuterFactor {
+  public var depth: Int
+  public var a: UnsafePointer<Float>
+  public var aStride: Int
+  public var c: UnsafeMutablePointer<Float>
+  public var cStride: Int
+
+  public init(
+    depth: Int, a: UnsafePointer<Float>, aStride: Int, c: UnsafeMutablePointer<Float>, cStride: Int
+  ) {
+    self.depth = depth
+    self.a = a
+    self.aStride = aStride
+    self.c = c
+    self.cStride = cStride
   }
 }

@@ -1,24 +1,26 @@
 import KernelInterface
 
-/// Rows of A and D per block, both packed: a tile's rows of A fill half of the nearest cache, and C is fetched once for
-/// each block.
-private let rowBlock = 512
+/// Rows of A and D per block, both packed: C is fetched once for each block, and a tile's rows of A pass by twice, from
+/// the second-level cache if not from the nearest.
+private let rowBlock = 1024
 /// The same with little scratch, which columns of A fill better.
 private let shortRowBlock = 256
 private let fewColumns = 96
 /// Columns of D that are packed at a time: they stay in the second-level cache while the tiles of A pass by.
 private let stripColumns = 64
-/// Columns of A that are packed at a time: few enough for a scratch of 1 MiB.
-private let depthBlock = 480
+/// Columns of A that are packed at a time: few enough for a scratch of 2.3 MiB, of which 16 steps of 32 rows use half.
+private let depthBlock = 512
+/// Floats of two As that are packed together: beside a strip of D they fill the second-level cache.
+private let sharedCount = 1 << 17
 
 /// A strip of D and some columns of A.
 private func scratchCount(_ rows: Int, _ depth: Int) -> Int {
   rows * stripColumns + Tiles(depth).count * tileStride(rows)
 }
 
-/// For long blocks of rows; half of it is enough for short ones.
+/// For long blocks of rows; a quarter of it is enough for short ones.
 func outerProductScratch(_ depth: Int) -> Int {
-  2 * scratchCount(shortRowBlock, depth < depthBlock ? depth : depthBlock)
+  4 * scratchCount(shortRowBlock, depth < depthBlock ? depth : depthBlock)
 }
 
 /// Floats from a packed tile of A to the next: the last vectors of a tile are written whole.
@@ -46,44 +48,101 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
   let p = arguments.pointee
   let isShort = p.scratchCount < scratchCount(rowBlock, p.depth < fewColumns ? p.depth : fewColumns)
   let rowBlock = isShort ? shortRowBlock : rowBlock
-  let room = (p.scratchCount - rowBlock * stripColumns) / tileStride(rowBlock) * tileRows
-  let mostDepth = room < depthBlock ? room : depthBlock
-  let packed = p.scratch + rowBlock * stripColumns
-  let asks = p.depth * p.columns * MemoryLayout<Float>.stride > nearBytes
+  let room = (p.scratchCount - rowBlock * stripColumns) / tileStride(rowBlock)
+  let mostDepth = room * tileRows < depthBlock ? room * tileRows : depthBlock
+  let first = OuterFactor(depth: p.depth, a: p.a, aStride: p.aStride, c: p.c, cStride: p.cStride)
+  // Blocks of nearly equal heights: a last block of some rows would fetch all of C for them.
+  var blocks = (p.rows + rowBlock - 1) / rowBlock
   var m = 0
   while m < p.rows {
-    let rows = p.rows - m < rowBlock ? p.rows - m : rowBlock
-    var k = 0
-    while k < p.depth {
-      let depth = p.depth - k < mostDepth ? p.depth - k : mostDepth
-      let tiles = Tiles(depth)
-      packTiles(tiles, rows, depth, p.a + m * p.aStride + k, p.aStride, packed)
-      var j = 0
-      while j < p.columns {
-        let columns = p.columns - j < stripColumns ? p.columns - j : stripColumns
-        packPanels(rows, columns, p.d + m * p.dStride + j, p.dStride, p.scratch)
-        var ahead = StripAhead(
-          p.d + m * p.dStride + j + columns, p.columns - j - columns, p.dStride)
-        var c = p.c + k * p.cStride + j
-        for tile in 0..<tiles.count {
-          let height = tiles.height(tile)
-          if asks { ask(c + height * p.cStride, p.cStride, rows: height, columns) }
-          multiplyStrip(
-            height, columns,
-            TileOperands(
-              start: Floats(c), startStride: p.cStride,
-              a: Floats(packed + tile * tileStride(rows)), aRowStride: 1, aDepthStride: tileRows,
-              b: Floats(p.scratch), depth: rows, next: ahead.next, nextBytes: ahead.rowBytes,
-              nextPanel: lineBytes),
-            bNext: rows * panelColumns, c, p.cStride)
-          ahead.advance(panels: (columns + panelColumns - 1) / panelColumns)
-          c += height * p.cStride
-        }
-        j += stripColumns
-      }
-      k += depth
+    let rows = (p.rows - m + blocks - 1) / blocks
+    blocks -= 1
+    if let second = p.second, (p.depth + second.depth) * rows <= sharedCount,
+      Tiles(p.depth).count + Tiles(second.depth).count <= room
+    {
+      let packed = p.scratch + rows * stripColumns
+      let one = PackedColumns(first, 0, p.depth, m, rows, packed)
+      let two = PackedColumns(
+        second, 0, second.depth, m, rows, packed + one.tiles.count * tileStride(rows))
+      addProducts(p, m, rows, one, two)
+    } else {
+      addProducts(p, m, rows, first, mostDepth)
+      if let second = p.second { addProducts(p, m, rows, second, mostDepth) }
     }
     m += rows
+  }
+}
+
+/// Some rows of one A and of D, by blocks of A's columns.
+private func addProducts(
+  _ p: OuterProductArguments, _ m: Int, _ rows: Int, _ factor: OuterFactor, _ mostDepth: Int
+) {
+  var k = 0
+  while k < factor.depth {
+    let depth = factor.depth - k < mostDepth ? factor.depth - k : mostDepth
+    addProducts(
+      p, m, rows, PackedColumns(factor, k, depth, m, rows, p.scratch + rows * stripColumns), nil)
+    k += depth
+  }
+}
+
+/// Columns of one A, or of two, by all strips of D.
+private func addProducts(
+  _ p: OuterProductArguments, _ m: Int, _ rows: Int, _ one: PackedColumns, _ two: PackedColumns?
+) {
+  var j = 0
+  while j < p.columns {
+    let columns = p.columns - j < stripColumns ? p.columns - j : stripColumns
+    let strip = p.d + m * p.dStride + j
+    packPanels(rows, columns, strip, p.dStride, p.scratch)
+    var ahead = StripAhead(strip + columns, p.columns - j - columns, p.dStride)
+    let cBytes = p.columns * MemoryLayout<Float>.stride
+    addStrip(rows, one, Floats(p.scratch), j, columns, cBytes, &ahead)
+    if let two { addStrip(rows, two, Floats(p.scratch), j, columns, cBytes, &ahead) }
+    j += stripColumns
+  }
+}
+
+/// Columns of A by a strip of D.
+private func addStrip(
+  _ rows: Int, _ a: PackedColumns, _ strip: Floats, _ j: Int, _ columns: Int, _ cBytes: Int,
+  _ ahead: inout StripAhead
+) {
+  let asks = a.depth * cBytes > nearBytes
+  var c = a.c + j
+  for tile in 0..<a.tiles.count {
+    let height = a.tiles.height(tile)
+    if asks { ask(c + height * a.cStride, a.cStride, rows: height, columns) }
+    multiplyStrip(
+      height, columns,
+      TileOperands(
+        start: Floats(c), startStride: a.cStride,
+        a: a.packed + tile * tileStride(rows), aRowStride: 1, aDepthStride: tileRows,
+        b: strip, depth: rows, next: ahead.next, nextBytes: ahead.rowBytes, nextPanel: lineBytes),
+      bNext: rows * panelColumns, c, a.cStride)
+    ahead.advance(panels: (columns + panelColumns - 1) / panelColumns)
+    c += height * a.cStride
+  }
+}
+
+/// Some columns and rows of A, packed, and the rows of C that they add to.
+private struct PackedColumns {
+  let tiles: Tiles
+  let packed: Floats
+  let c: MutableFloats
+  let cStride: Int
+  /// Of all of C.
+  let depth: Int
+
+  init(
+    _ factor: OuterFactor, _ k: Int, _ count: Int, _ m: Int, _ rows: Int, _ packed: MutableFloats
+  ) {
+    tiles = Tiles(count)
+    packTiles(tiles, rows, count, factor.a + m * factor.aStride + k, factor.aStride, packed)
+    self.packed = Floats(packed)
+    c = factor.c + k * factor.cStride
+    cStride = factor.cStride
+    depth = factor.depth
   }
 }
 

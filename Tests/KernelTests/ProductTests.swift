@@ -93,37 +93,53 @@ import Testing
   ) throws {
     var random = Random(3)
     let kernels = set.kernels
-    // How much scratch there is changes no bit; half of the first is the least that is allowed.
+    // How much scratch there is changes no bit; the first is the least that is allowed.
     let scratches = try [
-      kernels.outerProductScratch(1) / 2, kernels.outerProductScratch(1),
+      kernels.outerProductScratch(1) / 4, kernels.outerProductScratch(1),
       kernels.outerProductScratch(20), kernels.outerProductScratch(2000),
     ].map { try Buffer<Float>(count: $0) }
     for (rows, depth, columns) in [
       (1, 1, 1), (3, 5, 7), (12, 13, 32), (255, 12, 33), (256, 7, 64), (257, 25, 100), (0, 3, 3),
-      (600, 30, 31), (5, 1000, 70), (300, 100, 65),
+      (600, 30, 31), (5, 1000, 70), (300, 100, 65), (1100, 20, 40),
     ] {
       let a = try Matrix(rows, depth, random: &random)
       let d = try Matrix(rows, columns, random: &random)
-      let initial = try Matrix(depth, columns, stride: columns, random: &random)
-      var expected = initial.values
-      for k in 0..<depth {
-        for n in 0..<columns {
-          for m in 0..<rows {
-            expected[k * columns + n] = set.fma(a[m, k], d[m, n], expected[k * columns + n])
-          }
-        }
+      // A second A for the same D.
+      let factors = try [a, Matrix(rows, 14, random: &random)]
+      let initial = try factors.map {
+        try Matrix($0.columns, columns, stride: columns, random: &random)
       }
-      for scratch in scratches {
-        let c = try Matrix(depth, columns, stride: columns)
-        for k in 0..<depth { for n in 0..<columns { c[k, n] = initial[k, n] } }
+      let expected = zip(factors, initial).map { added($0, d, to: $1, set) }
+      for (scratch, count) in scratches.flatMap({ [($0, 1), ($0, 2)] }) {
+        let c = try initial.map { try $0.copy() }
         var arguments = OuterProductArguments(
           rows: rows, depth: depth, columns: columns, a: a.pointer, aStride: a.stride,
-          d: d.pointer, dStride: d.stride, c: c.pointer, cStride: c.stride,
+          d: d.pointer, dStride: d.stride, c: c[0].pointer, cStride: columns,
           scratch: scratch.pointer, scratchCount: scratch.count)
+        if count == 2 {
+          arguments.second = OuterFactor(
+            depth: 14, a: factors[1].pointer, aStride: factors[1].stride, c: c[1].pointer,
+            cStride: columns)
+        }
         kernels.outerProduct(&arguments)
-        #expect(sameBits(c.values, expected), "\(rows) rows, \(depth) x \(columns)")
-        #expect(c.isIntact)
+        for i in 0..<count {
+          #expect(sameBits(c[i].values, expected[i]), "\(rows) rows, \(depth) x \(columns)")
+          #expect(c[i].isIntact)
+        }
       }
     }
+  }
+
+  /// C + Aᵀ D.
+  private func added(_ a: Matrix, _ d: Matrix, to c: Matrix, _ set: InstructionSet) -> [Float] {
+    var sums = c.values
+    for k in 0..<a.columns {
+      for n in 0..<d.columns {
+        for m in 0..<a.rows {
+          sums[k * d.columns + n] = set.fma(a[m, k], d[m, n], sums[k * d.columns + n])
+        }
+      }
+    }
+    return sums
   }
 }

@@ -27,13 +27,20 @@ extension FastLSTMRun {
   ) {
     let deltas = backward.deltas
     let inputDeltas = backward.inputDeltas
+    let hidden = recurrentFactor(step, row)
+    let isShared = !cell.layerNorm
     sums.addMatrix(
       gradients[.kernel], rows: count, depth: frame.inputWidth,
       a: frame.input(step) + row * frame.inputStride, aStride: frame.inputStride,
-      d: inputDeltas.at(step, row), dStride: inputDeltas.stride)
+      d: inputDeltas.at(step, row), dStride: inputDeltas.stride, second: isShared ? hidden : nil)
     sums.addVector(
       gradients[.bias], rows: count, d: deltas.at(step, row), dStride: deltas.stride)
-    addRecurrent(step, row, count, backward, sums)
+    if let hidden, !isShared {
+      let deltas = backward.recurrentDeltas
+      sums.addMatrix(
+        hidden.c, rows: count, depth: hidden.depth, a: hidden.a, aStride: hidden.aStride,
+        d: deltas.at(step, row), dStride: deltas.stride)
+    }
     if let w = gradients[.projection] {
       sums.addOuter(
         w, stride: cell.outputWidth, rows: count, depth: cell.units, columns: cell.outputWidth,
@@ -42,16 +49,12 @@ extension FastLSTMRun {
     }
   }
 
-  private func addRecurrent(
-    _ step: Int, _ row: Int, _ count: Int, _ backward: LSTMTape<Float>.Backward,
-    _ sums: GradientSums
-  ) {
-    let deltas = backward.recurrentDeltas
-    guard activeDropout == nil else { return }
-    sums.addMatrix(
-      gradients[.recurrentKernel], rows: count, depth: cell.outputWidth,
-      a: frame.hidden.at(step - 1, row), aStride: frame.hidden.stride,
-      d: deltas.at(step, row), dStride: deltas.stride)
+  /// What ∂R is the product of; nil under recurrent dropout.
+  private func recurrentFactor(_ step: Int, _ row: Int) -> OuterFactor? {
+    guard activeDropout == nil, let r = gradients[.recurrentKernel] else { return nil }
+    return OuterFactor(
+      depth: cell.outputWidth, a: frame.hidden.at(step - 1, row), aStride: frame.hidden.stride,
+      c: r, cStride: blocks.count * cell.units)
   }
 
   /// ∂R under recurrent dropout: step by step, with the inputs that each block saw.

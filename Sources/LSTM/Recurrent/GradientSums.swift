@@ -10,7 +10,9 @@ struct GradientPanels {
 
   init(_ frame: SequenceFrame<Float>, _ kernels: KernelTable) throws(EngineError) {
     let cell = frame.description.cell
-    count = kernels.outerProductScratch(max(frame.inputWidth, cell.units, cell.outputWidth))
+    // Those of W and R at once, each with whole tiles.
+    let matrices = frame.inputWidth + ParallelKernels.rowUnit + cell.outputWidth
+    count = kernels.outerProductScratch(max(matrices, cell.units))
     base = try frame.plan.arena.allocate(
       count: Memory.product(count, GradientPanels.parts), zeroed: false)
   }
@@ -41,16 +43,18 @@ struct GradientSums {
       blockStride: blockStride)
   }
 
-  /// W (depth x blocks·units) += Aᵀ D.
+  /// W (depth x blocks·units) += Aᵀ D, and the same for a second matrix with the same D.
   func addMatrix(
     _ w: UnsafeMutablePointer<Float>?, rows: Int, depth: Int, a: UnsafePointer<Float>,
-    aStride: Int, d: UnsafePointer<Float>, dStride: Int
+    aStride: Int, d: UnsafePointer<Float>, dStride: Int, second: OuterFactor? = nil
   ) {
     guard let w else { return }
     forEachBlock { column, from, width in
+      var second = second
+      second?.c += column
       addOuter(
         w + column, stride: blocks * units, rows: rows, depth: depth, columns: width, a: a,
-        aStride: aStride, d: d + from, dStride: dStride)
+        aStride: aStride, d: d + from, dStride: dStride, second: second)
     }
   }
 
@@ -68,7 +72,8 @@ struct GradientSums {
   /// C (depth x columns) += Aᵀ D, without blocks.
   func addOuter(
     _ w: UnsafeMutablePointer<Float>, stride: Int, rows: Int, depth: Int, columns: Int,
-    a: UnsafePointer<Float>, aStride: Int, d: UnsafePointer<Float>, dStride: Int
+    a: UnsafePointer<Float>, aStride: Int, d: UnsafePointer<Float>, dStride: Int,
+    second: OuterFactor? = nil
   ) {
     guard let scratch = panel.baseAddress else { return }
     var arguments = OuterProductArguments(
@@ -79,13 +84,25 @@ struct GradientSums {
       arguments.columns = share.count
       arguments.d += share.lowerBound
       arguments.c += share.lowerBound
+      arguments.second = second
+      arguments.second?.c += share.lowerBound
     } else {
       let share = ParallelKernels.share(depth, unit: ParallelKernels.rowUnit, part, parts)
       arguments.depth = share.count
       arguments.a += share.lowerBound
       arguments.c += share.lowerBound * stride
+      arguments.second = second.map { shareOfRows($0) }
     }
     kernels.outerProduct(&arguments)
+  }
+
+  private func shareOfRows(_ factor: OuterFactor) -> OuterFactor {
+    let share = ParallelKernels.share(factor.depth, unit: ParallelKernels.rowUnit, part, parts)
+    var own = factor
+    own.depth = share.count
+    own.a += share.lowerBound
+    own.c += share.lowerBound * own.cStride
+    return own
   }
 
   /// b += the sums of D's columns, times those of Z if it is given.

@@ -179,7 +179,8 @@ private func stepRows(
         depth: 0,
         start: arguments.pointee.initial + row * arguments.pointee.initialStride + group * lanes,
         startStride: arguments.pointee.initialStride, startBlock: arguments.pointee.blocks.stride,
-        next: arguments.pointee.recurrentWeights, nextBytes: 0)
+        nextStart: asks ? toNext * lanes : 0, next: arguments.pointee.recurrentWeights, nextBytes: 0
+      )
       if let x = arguments.pointee.input, let weights = arguments.pointee.inputWeights {
         p.xStride = arguments.pointee.inputStride
         p.x = x + row * p.xStride
@@ -222,13 +223,14 @@ private func addProduct(
     var row = 0
     for tile in 0..<tiles {
       let count = (rows - row + tiles - tile - 1) / (tiles - tile)
+      if product.nextStart != 0 { askStart(product, row..<row + count, blocks) }
       multiplyTile(
         count, blocks,
         RowOperands(
           x: product.x + row * product.xStride + k, xStride: product.xStride,
           weights: product.weights, depth: depth,
           start: product.start + row * product.startStride, startStride: product.startStride,
-          startBlock: product.startBlock,
+          startBlock: product.startBlock, nextStart: 0,
           next: next + tile * depth * nextBytes, nextBytes: nextBytes),
         z + row * 4 * lanes)
       row += count
@@ -237,6 +239,16 @@ private func addProduct(
     product.start = Floats(z)
     product.startStride = 4 * lanes
     product.startBlock = lanes
+    product.nextStart = 0
+  }
+}
+
+/// Asks for what the next group's sums of some rows start from. Each line is on a page of its own, and a tile would wait
+/// for all of them before its first multiplication ends.
+@inline(always) private func askStart(_ p: RowOperands, _ rows: Range<Int>, _ blocks: Int) {
+  for row in rows {
+    let start = p.start + row * p.startStride + p.nextStart
+    for block in 0..<blocks { prefetch(start + block * p.startBlock) }
   }
 }
 

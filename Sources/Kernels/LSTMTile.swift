@@ -104,6 +104,8 @@ struct RowOperands {
   var start: Floats
   var startStride: Int
   var startBlock: Int
+  /// From there to what the next group's sums start from, which is asked for; 0: it is not.
+  var nextStart: Int
   /// What is needed next: with each k of a whole tile another `nextBytes` of it are asked for; 0: nothing is.
   var next: UnsafeRawPointer
   var nextBytes: Int

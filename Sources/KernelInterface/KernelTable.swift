@@ -16,8 +16,8 @@ public final class KernelTable: Sendable {
   public let pairsBrainFloats: Bool
   /// Batch rows at which the fused steps work best: split batches at multiples of it.
   public let rowTile: Int
-  /// Floats of scratch with which `outerProduct` is fastest for a matrix of so many rows.
-  public let outerProductScratch: @Sendable (_ depth: Int) -> Int
+  /// Floats of scratch with which `outerProduct` is fastest for so many rows of A and D, and columns of A.
+  public let outerProductScratch: @Sendable (_ rows: Int, _ depth: Int) -> Int
 
   public typealias Kernel<Arguments> = @Sendable (UnsafePointer<Arguments>) -> Void
 
@@ -50,7 +50,7 @@ public final class KernelTable: Sendable {
 
   public init(
     name: StaticString, vectorWidth: Int, panelWidth: Int, pairsBrainFloats: Bool, rowTile: Int,
-    outerProductScratch: @escaping @Sendable (Int) -> Int,
+    outerProductScratch: @escaping @Sendable (Int, Int) -> Int,
     product: @escaping Kernel<ProductArguments>,
     outerProduct: @escaping Kernel<OuterProductArguments>,
     lstmStep: @escaping Kernel<LSTMStepArguments>,

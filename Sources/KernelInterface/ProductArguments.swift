@@ -57,8 +57,8 @@ public struct OuterProductArguments {
   public var cStride: Int
   /// Another A and C for the same D, which then is packed once for both.
   public var second: OuterFactor?
-  /// 64-byte aligned, of the calling thread alone: at least a quarter of `KernelTable.outerProductScratch(1)` floats, fastest
-  /// with `outerProductScratch(depth)`.
+  /// 64-byte aligned, of the calling thread alone: at least `KernelTable.outerProductScratch(256, 1)` floats (or that for
+  /// `rows`, if they are fewer), fastest with `outerProductScratch(rows, depth)`.
   public var scratch: UnsafeMutablePointer<Float>
   public var scratchCount: Int
 

@@ -18,9 +18,8 @@ private func scratchCount(_ rows: Int, _ depth: Int) -> Int {
   rows * stripColumns + Tiles(depth).count * tileStride(rows)
 }
 
-/// For long blocks of rows; a quarter of it is enough for short ones.
-func outerProductScratch(_ depth: Int) -> Int {
-  4 * scratchCount(shortRowBlock, depth < depthBlock ? depth : depthBlock)
+func outerProductScratch(_ rows: Int, _ depth: Int) -> Int {
+  scratchCount(rows < rowBlock ? rows : rowBlock, depth < depthBlock ? depth : depthBlock)
 }
 
 /// Floats from a packed tile of A to the next: the last vectors of a tile are written whole.
@@ -46,8 +45,11 @@ private struct Tiles {
 /// power of two, falls on the same few lines of the cache.
 func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
   let p = arguments.pointee
-  let isShort = p.scratchCount < scratchCount(rowBlock, p.depth < fewColumns ? p.depth : fewColumns)
-  let rowBlock = isShort ? shortRowBlock : rowBlock
+  guard p.rows > 0 else { return }
+  let most = p.depth < fewColumns ? p.depth : fewColumns
+  let isShort = p.scratchCount < outerProductScratch(p.rows, most)
+  let longest = isShort ? shortRowBlock : rowBlock
+  let rowBlock = p.rows < longest ? p.rows : longest
   let room = (p.scratchCount - rowBlock * stripColumns) / tileStride(rowBlock)
   let mostDepth = room * tileRows < depthBlock ? room * tileRows : depthBlock
   let first = OuterFactor(depth: p.depth, a: p.a, aStride: p.aStride, c: p.c, cStride: p.cStride)

@@ -112,7 +112,7 @@ func benchmarkOuter(_ set: InstructionSet, _ m: Int, _ k: Int, _ n: Int) throws 
   let (d, dStride) = try matrix(m, n)
   let (c, cStride) = try matrix(k, n)
   let kernels = set.kernels
-  let scratch = try Buffer<Float>(count: kernels.outerProductScratch(k))
+  let scratch = try Buffer<Float>(count: kernels.outerProductScratch(m, k))
   var p = OuterProductArguments(
     rows: m, depth: k, columns: n, a: a, aStride: aStride, d: d, dStride: dStride, c: c,
     cStride: cStride, scratch: scratch.pointer, scratchCount: scratch.count)

@@ -83,7 +83,7 @@ enum ParallelKernels {
   static func withOuterProductScratch(
     depth: Int, _ kernels: KernelTable, _ body: (UnsafeMutablePointer<Float>, Int) -> Void
   ) {
-    let count = kernels.outerProductScratch(min(depth, 96)) / 4
+    let count = kernels.outerProductScratch(256, min(depth, 96))
     withUnsafeTemporaryAllocation(
       byteCount: count * MemoryLayout<Float>.stride, alignment: Memory.alignment
     ) { scratch in

@@ -10,9 +10,11 @@ struct GradientPanels {
 
   init(_ frame: SequenceFrame<Float>, _ kernels: KernelTable) throws(EngineError) {
     let cell = frame.description.cell
+    let rows = try Memory.product(
+      min(frame.steps, SequenceFrame<Float>.gradientBlock), frame.batch)
     // Those of W and R at once, each with whole tiles.
     let matrices = frame.inputWidth + ParallelKernels.rowUnit + cell.outputWidth
-    count = kernels.outerProductScratch(max(matrices, cell.units))
+    count = kernels.outerProductScratch(rows, max(matrices, cell.units))
     base = try frame.plan.arena.allocate(
       count: Memory.product(count, GradientPanels.parts), zeroed: false)
   }

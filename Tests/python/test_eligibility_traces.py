@@ -174,6 +174,39 @@ def test_stateful_networks_go_on_from_call_to_call_until_they_are_reset() -> Non
     np.testing.assert_array_equal(np.stack(twice.seen), np.stack(once.seen))
 
 
+def test_a_call_that_failed_leaves_no_traces() -> None:
+    """The states are those from before it; the traces would be those of its last step."""
+    x, y = examples(time=8)
+    network = make(stateful=True, batch=BATCH)
+    stops, seen = [False], []
+
+    def listen(gradients: np.ndarray) -> bool:
+        seen.append(gradients.copy())
+        return not (stops[0] and len(seen) == 3)
+
+    trainer = carousel.Trainer(
+        network,
+        "mse",
+        carousel.SGD(0.0),
+        truncate_every=1,
+        eligibility_traces=True,
+        on_gradients=listen,
+    )
+    trainer.step(x, y)
+    seen.clear()
+    stops[0] = True
+    with pytest.raises(StoppedError):
+        trainer.step(x, y)
+    without = Parts(network, 1)
+    stops[0] = False
+    seen.clear()
+    trainer.step(x[:, :1], y[:, :1])
+    network.reset_states()
+    trainer.step(x, y)  # the state from before the failed call again
+    without.trainer.step(x[:, :1], y[:, :1])
+    np.testing.assert_array_equal(seen[0], without.seen[0])
+
+
 def test_the_memory_of_a_step_does_not_grow_with_time() -> None:
     trainer = carousel.Trainer(make(), truncate_every=1, eligibility_traces=True)
     assert trainer.step_size(BATCH, 100_000) == trainer.step_size(BATCH, 100)

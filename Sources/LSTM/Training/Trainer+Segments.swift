@@ -151,6 +151,9 @@ extension Trainer {
     let parts = SegmentStates<S>.parts(try check(batch), every: truncation.every)
     let window = truncation.through / truncation.every
     let traces = truncation.keepsTraces ? try startTraces(batch.rows.count) : nil
+    var isComplete = false
+    // A stateful network keeps its old states if the call fails; traces that have gone on would not fit them.
+    defer { if !isComplete { self.traces = nil } }
     let states = try states(
       batch: batch.rows.count, boundaries: truncation.boundaries(parts.count))
     var tally = newTally()
@@ -183,6 +186,7 @@ extension Trainer {
       norm = update.gradientNorm
     }
     try carry(batch, parts, states)
+    isComplete = true
     return StepResult(
       step: max(progress.step - 1, 0), loss: tally.loss(weights: options.lossWeights) + penalties,
       gradientNorm: norm, metrics: means(tally), tally: tally)

@@ -101,10 +101,12 @@ def _with_forget_bias(bias: float) -> Array:
 # --- Trained networks at work --------------------------------------------------------------------
 
 
-def trained(task: Task, shape: Shape, recipe: Faithful, sequences: int) -> carousel.Network:
+def trained(
+    task: Task, shape: Shape, recipe: Faithful, sequences: int, seed: int = 0
+) -> carousel.Network:
     """The cell and the algorithm of 1997."""
-    student = FaithfulStudent(task, OUTPUT_GATE, shape, recipe, 0)
-    rng = np.random.default_rng([0, 1])
+    student = FaithfulStudent(task, OUTPUT_GATE, shape, recipe, seed)
+    rng = np.random.default_rng([seed, 1])
     for _ in range(sequences):
         student.present(draw(task, 1, rng))
     tests = student.evaluate(draw(task, 256, np.random.default_rng(2)))
@@ -153,7 +155,7 @@ def draw_gates(
 def draw_conflict(gates: Path, block: Path) -> None:
     task = Conflict(10)
     row = ROWS["conflict"]
-    network = trained(task, row.shape, row.faithful, 3000)
+    network = trained(task, row.shape, row.faithful, 3000, seed=1)
     sequence = task.sample(np.random.default_rng(5))
     x = np.stack([sequence.inputs] * 2)
     start = int(sequence.inputs[:, 1].argmax())

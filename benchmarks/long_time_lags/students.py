@@ -236,7 +236,7 @@ class FaithfulStudent:
         """Of one step the loss is a mean over outputs."""
         self.turn_into_step(gradients, self.task.output_size / 2)
 
-    def turn_into_step(self, gradients: Array, factor: float = 1.0) -> None:
+    def turn_into_step(self, gradients: Array, factor: float) -> None:
         """In place: dE/dw to what is to be subtracted from w."""
         gradients *= self.rates
         gradients *= np.float32(factor)

@@ -14,7 +14,7 @@
 final class EligibilityTraces<S: Scalar> {
   let batch: Int
   let arena: Arena
-  private let place: TracedLayer<S>
+  let place: TracedLayer<S>
   private let matrices: [Matrix]
   /// Scalars of a row of the batch.
   private let count: Int

@@ -130,18 +130,15 @@ extension Trainer {
   }
 
   /// From nothing; in a stateful network on from where the last call ended, as the states.
-  private func startTraces(_ rows: Int) throws(EngineError) -> EligibilityTraces<S> {
-    let place = try TracedLayer(network)
-    try place.checkFrozen(network) { isTrainable[$0] }
-    let goesOn = network.isStateful && network.withCarriedStates { $0 != nil }
-    if let traces, traces.batch == rows {
-      if !goesOn { traces.reset() }
-      return traces
+  private func startTraces(_ rows: Int) throws(EngineError) -> EligibilityTraces<S>? {
+    if traces?.batch != rows {
+      traces = nil
+      traces = try EligibilityTraces(network, batch: rows)
+    } else if !network.isStateful || network.withCarriedStates({ $0 == nil }) {
+      traces?.reset()
     }
-    traces = nil
-    let made = try EligibilityTraces(network, batch: rows)
-    traces = made
-    return made
+    try traces?.place.checkFrozen(network) { isTrainable[$0] }
+    return traces
   }
 
   /// The sequence in parts of `every` steps, with a step of the optimiser after each.

@@ -11,7 +11,7 @@ import Testing
     var parts = 0
   }
 
-  static func count(_ wanted: Int) -> Counts {
+  static func count(_ wanted: Int, independent: Bool = false) -> Counts {
     var counts = Counts()
     let mutex = Guarded(())
     struct Context {
@@ -20,7 +20,8 @@ import Testing
     }
     withUnsafeMutablePointer(to: &counts) { pointer in
       var context = Context(counts: pointer, mutex: .passUnretained(mutex))
-      ThreadPool.shared.run(parts: wanted, &context) { raw, part, parts in
+      ThreadPool.shared.run(parts: wanted, independent: independent, &context) {
+        raw, part, parts in
         let context = raw.assumingMemoryBound(to: Context.self)
         context.pointee.mutex.takeUnretainedValue().withLock { _ in
           context.pointee.counts.pointee.calls[part] += 1
@@ -31,10 +32,12 @@ import Testing
     return counts
   }
 
-  @Test func everyPartRunsOnce() {
+  @Test(arguments: [false, true])
+  func everyPartRunsOnce(_ independent: Bool) {
     for wanted in [1, 2, 3, 7, 300] {
-      for _ in 0..<200 {
-        let counts = Self.count(wanted)
+      for round in 0..<200 {
+        // Both kinds in turn: a worker that comes late for one must not take the other for it.
+        let counts = Self.count(wanted, independent: independent != (round % 3 == 2))
         #expect(counts.parts <= min(wanted, ThreadPool.shared.limit) && counts.parts >= 1)
         #expect(counts.calls.prefix(counts.parts).allSatisfy { $0 == 1 })
         #expect(counts.calls.dropFirst(counts.parts).allSatisfy { $0 == 0 })
@@ -102,6 +105,9 @@ import Testing
     for _ in 0..<5 {
       usleep(20_000)
       #expect(Self.count(2).calls[0] == 1)
+      usleep(20_000)
+      let counts = Self.count(2, independent: true)
+      #expect(counts.calls.prefix(counts.parts).allSatisfy { $0 == 1 })
     }
   }
 

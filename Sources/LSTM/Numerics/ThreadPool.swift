@@ -28,9 +28,14 @@ public final class ThreadPool: @unchecked Sendable {
   /// Parts that a task can have: processors that this process may run on.
   public let limit: Int
 
-  /// What the workers wait for: a count of tasks, and in the low bits the parts of the latest.
+  /// What the workers wait for: a count of tasks, whether the parts of the latest are independent, and in the
+  /// low bits how many there are.
   private let latest = Atomic<UInt>(0)
   private static let partBits: UInt = 8
+  private static let independentBit: UInt = 1 << partBits
+  private static let countUnit: UInt = independentBit << 1
+  /// Of the latest task with independent parts: its `latest`, with the parts that nobody has begun in the low bits.
+  private let unclaimed = Atomic<UInt>(0)
 
   private let isBusy = Atomic<Bool>(false)
   private let unfinished = Atomic<Int>(0)
@@ -57,7 +62,11 @@ public final class ThreadPool: @unchecked Sendable {
   }
 
   /// Calls `task` for every part of at most `parts` and returns when all have returned.
-  public func run(parts wanted: Int, _ context: UnsafeMutableRawPointer, _ task: Task) {
+  /// - Parameter independent: no part waits for another (``synchronize(_:)``). The calling thread then runs those
+  ///   that a worker has not begun by the time it is free: one that sleeps costs a call, not a wait.
+  public func run(
+    parts wanted: Int, independent: Bool = false, _ context: UnsafeMutableRawPointer, _ task: Task
+  ) {
     guard wanted > 1, limit > 1,
       isBusy.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
     else { return task(context, 0, 1) }
@@ -69,15 +78,22 @@ public final class ThreadPool: @unchecked Sendable {
     self.context = context
     arrived.store(0, ordering: .relaxed)
     unfinished.store(parts - 1, ordering: .relaxed)
-    let count = (latest.load(ordering: .relaxed) >> ThreadPool.partBits) &+ 1
-    latest.store(
-      count << ThreadPool.partBits | UInt(parts), ordering: .sequentiallyConsistent)
+    var next = (latest.load(ordering: .relaxed) / ThreadPool.countUnit &+ 1) &* ThreadPool.countUnit
+    if independent {
+      next |= ThreadPool.independentBit
+      unclaimed.store(next | UInt(parts - 1), ordering: .releasing)
+    }
+    next |= UInt(parts)
+    latest.store(next, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
       pthread_mutex_lock(mutex)
       pthread_cond_broadcast(wake)
       pthread_mutex_unlock(mutex)
     }
     task(context, 0, parts)
+    if independent {
+      while let part = claim(of: next) { finish(part, of: parts, task, context) }
+    }
     var spins = 0
     while unfinished.load(ordering: .acquiring) > 0 { ThreadPool.spin(&spins) }
   }
@@ -127,10 +143,31 @@ public final class ThreadPool: @unchecked Sendable {
       seen = waitForTask(after: seen)
       // Whoever has no part in a task must not look at it: it may be over, the next being written.
       let parts = Int(seen & (1 << ThreadPool.partBits - 1))
-      guard part < parts, let task, let context else { continue }
-      task(context, part, parts)
-      unfinished.wrappingSubtract(1, ordering: .releasing)
+      var part: Int? = part < parts ? part : nil
+      if part != nil, seen & ThreadPool.independentBit != 0 { part = claim(of: seen) }
+      guard let part, let task, let context else { continue }
+      finish(part, of: parts, task, context)
     }
+  }
+
+  private func finish(
+    _ part: Int, of parts: Int, _ task: Task, _ context: UnsafeMutableRawPointer
+  ) {
+    task(context, part, parts)
+    unfinished.wrappingSubtract(1, ordering: .releasing)
+  }
+
+  /// A part of a task with independent parts that nobody has begun; nil if there is none, or if the task is over.
+  private func claim(of seen: UInt) -> Int? {
+    let parts: UInt = ThreadPool.independentBit - 1
+    var current = unclaimed.load(ordering: .acquiring)
+    while current & ~parts == seen & ~parts, current & parts > 0 {
+      let (done, now) = unclaimed.compareExchange(
+        expected: current, desired: current - 1, ordering: .acquiring)
+      if done { return Int(current & parts) }
+      current = now
+    }
+    return nil
   }
 
   /// Spins for some tens of microseconds, then sleeps.

@@ -52,6 +52,18 @@ def test_threads_do_not_change_results(seed: int) -> None:
                 same_bits(part, twin)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_threads_do_not_change_large_outputs(dtype: str) -> None:
+    """Outputs of so many bytes are copied by several threads."""
+    net = carousel.Network(
+        [layers.Bidirectional(layers.LSTM(33, return_sequences=True))], input_size=2, dtype=dtype
+    )
+    x = np.random.default_rng(1).normal(size=(7, 301, 2)).astype(dtype)
+    one = net(x, threads=1)
+    for threads in (2, 3):
+        same_bits(net(x, threads=threads), one)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_streaming_gives_what_the_whole_sequence_gives(seed: int) -> None:
     net, rng = random_network(seed, streams=True)

@@ -11,7 +11,7 @@ extension Execution {
       let borrowed = borrowers[index].isEmpty ? nil : view.timeMajorRows(S.self)
       for run in borrowers[index] { run.borrow(borrowed) }
       if borrowed != nil { return }
-      view.read(into: signal.values, stride: signal.stride)
+      view.read(into: signal.values, stride: signal.stride, threads: context.threads)
       return
     }
     let limit = network.vocabularies[index]
@@ -71,7 +71,7 @@ extension Execution {
   public func readOutput(_ index: Int, into view: TensorView) throws(EngineError) {
     let signal = output(index)
     try check(view, against: signal, "output \(index)")
-    view.write(from: signal.values, stride: signal.stride)
+    view.write(from: signal.values, stride: signal.stride, threads: context.threads)
   }
 
   /// Copies dL/doutput in, after `zeroGradients`; adds it if an earlier output is the same signal.
@@ -83,12 +83,12 @@ extension Execution {
     guard let gradient = signal.gradient else { return }
     let outputs = network.description.outputs
     guard outputs[..<index].contains(outputs[index]) else {
-      view.read(into: gradient, stride: signal.stride)
+      view.read(into: gradient, stride: signal.stride, threads: context.threads)
       return
     }
     let count = try Memory.product(signal.rows, signal.stride)
     let incoming = try Buffer<S>(count: count)
-    view.read(into: incoming.pointer, stride: signal.stride)
+    view.read(into: incoming.pointer, stride: signal.stride, threads: context.threads)
     for i in 0..<count { gradient[i] += incoming.pointer[i] }
   }
 
@@ -103,7 +103,7 @@ extension Execution {
       view.write(from: zeros.pointer, stride: 1)
       return
     }
-    view.write(from: gradient, stride: signal.stride)
+    view.write(from: gradient, stride: signal.stride, threads: context.threads)
   }
 
   /// One of the four arrays of a state: initial and final values and their gradients.

@@ -78,8 +78,15 @@ public struct TensorView {
   }
 
   /// Copies into time-major rows.
-  func read<S: Scalar>(into rows: UnsafeMutablePointer<S>, stride: Int) {
+  func read<S: Scalar>(into rows: UnsafeMutablePointer<S>, stride: Int, threads: Int = 1) {
     guard let base else { return }
+    if self.rows == nil, let size = sizeOfPlainRows(S.self) {
+      let copy = RowCopy(
+        target: rows, source: base, batch: batch, time: time, bytes: width * size,
+        targetBatch: stride * size, targetTime: batch * stride * size,
+        sourceBatch: batchStride * size, sourceTime: timeStride * size)
+      return copy.run(threads: threads)
+    }
     switch element {
     case .float32: copy(from: base.assumingMemoryBound(to: Float.self), rows, stride)
     case .float64: copy(from: base.assumingMemoryBound(to: Double.self), rows, stride)
@@ -89,13 +96,25 @@ public struct TensorView {
   }
 
   /// Copies from time-major rows; integers are not written to.
-  func write<S: Scalar>(from rows: UnsafePointer<S>, stride: Int) {
+  func write<S: Scalar>(from rows: UnsafePointer<S>, stride: Int, threads: Int = 1) {
     guard let base else { return }
+    if let size = sizeOfPlainRows(S.self) {
+      let copy = RowCopy(
+        target: base, source: rows, batch: batch, time: time, bytes: width * size,
+        targetBatch: batchStride * size, targetTime: timeStride * size,
+        sourceBatch: stride * size, sourceTime: batch * stride * size)
+      return copy.run(threads: threads)
+    }
     switch element {
     case .float32: copy(rows, stride, to: base.assumingMemoryBound(to: Float.self))
     case .float64: copy(rows, stride, to: base.assumingMemoryBound(to: Double.self))
     case .int32, .int64: break
     }
+  }
+
+  /// Bytes of an element, if a step's features can be copied as they are.
+  private func sizeOfPlainRows<S: Scalar>(_ type: S.Type) -> Int? {
+    element == Element(S.dataType) && widthStride == 1 ? MemoryLayout<S>.stride : nil
   }
 
   private func copy<T: BinaryFloatingPoint, S: Scalar>(
@@ -105,12 +124,7 @@ public struct TensorView {
       for b in 0..<batch {
         let from = source + offset(batch: b, time: t)
         let to = rows + (t * batch + b) * stride
-        if T.self == S.self && widthStride == 1 {
-          UnsafeMutableRawPointer(to).copyMemory(
-            from: from, byteCount: width * MemoryLayout<S>.stride)
-        } else {
-          for j in 0..<width { to[j] = S(from[j * widthStride]) }
-        }
+        for j in 0..<width { to[j] = S(from[j * widthStride]) }
       }
     }
   }
@@ -134,12 +148,7 @@ public struct TensorView {
       for b in 0..<batch {
         let from = rows + (t * batch + b) * stride
         let to = target + (b * batchStride + t * timeStride)
-        if T.self == S.self && widthStride == 1 {
-          UnsafeMutableRawPointer(to).copyMemory(
-            from: from, byteCount: width * MemoryLayout<S>.stride)
-        } else {
-          for j in 0..<width { to[j * widthStride] = T(from[j]) }
-        }
+        for j in 0..<width { to[j * widthStride] = T(from[j]) }
       }
     }
   }

@@ -122,7 +122,7 @@ struct TileRow {
 func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int) {
   /// Tiles of less than half the height have no time to ask for more than what they load.
   @inline(always) func multiply(rows: Int) {
-    if 2 * rows >= tileRows && t.nextBytes > 0 {
+    if 2 * rows >= tileRows && t.nextBytes != 0 {
       tile(rows: rows, asks: true, t, c, cStride)
     } else {
       tile(rows: rows, t, c, cStride)

@@ -120,9 +120,28 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
     }
   }
 
-  private var isWorthTwoThreads: Bool {
-    SequenceSplit.isWorthwhile(
-      batch: output.batch, steps: first.frame.steps, stepWork: first.cell.stepWork)
+  private lazy var merging = Merging(self)
+
+  /// From the two outputs to one and from its gradient to theirs, divided between threads by steps.
+  private final class Merging: ParallelWork {
+    private unowned let run: BidirectionalRun
+    var isBackward = false
+
+    init(_ run: BidirectionalRun) { self.run = run }
+
+    @_specialize(where S == Float)
+    @_specialize(where S == Double)
+    override func perform(part: Int, of parts: Int) {
+      for t in ParallelKernels.share(run.output.time, unit: 1, part, parts) {
+        for row in 0..<run.output.batch {
+          if isBackward { run.splitRow(t, row) } else { run.mergeRow(t, row) }
+        }
+      }
+    }
+  }
+
+  private var mergeParts: Int {
+    first.splitSize.isWorthwhile ? min(context.threads, output.time) : 1
   }
 
   private var merge: BidirectionalDescription.Merge { layer.bidirectional.merge }
@@ -151,18 +170,17 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
       initialStates.set()
     }
     // Two threads take one direction each: then each core has the weights of its own only.
-    halves.performInParallel(context.threads == 2 && isWorthTwoThreads ? 2 : 1)
-    for t in 0..<output.time {
-      for row in 0..<output.batch { mergeRow(t, row) }
-    }
+    let parts = context.threads == 2 && first.splitSize.isWorthwhile ? 2 : 1
+    halves.performInParallel(parts, independent: true)
+    merging.isBackward = false
+    merging.performInParallel(mergeParts, independent: true)
   }
 
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   override func backward() {
-    for t in 0..<output.time {
-      for row in 0..<output.batch { splitRow(t, row) }
-    }
+    merging.isBackward = true
+    merging.performInParallel(mergeParts, independent: true)
     for direction in [first, second] {
       direction.backward(maskedOutput(direction), learnsStates: !hasGivenStates)
     }

@@ -34,6 +34,15 @@ class CellRun<S: Scalar> {
   /// the input's gradient (or leaves that to `finishBackward`).
   func backward(_ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<S>) {}
 
+  /// Several threads may share the units of a step's way back (`backwardUnits`), in multiples of so many; 0: they
+  /// may not.
+  var backwardUnit: Int { 0 }
+
+  /// `backward` in two stages, for some units and all rows: the deltas of these units, and, when all threads have
+  /// made theirs, what all deltas send to h(s-1) at these units.
+  func backwardUnits(_ step: Int, _ units: Range<Int>, _ gradient: StateGradients<S>) {}
+  func sendToHiddenUnits(_ step: Int, _ units: Range<Int>, _ gradient: StateGradients<S>) {}
+
   /// Threads that can take part in a backward pass.
   var backwardParts: Int { ThreadPool.shared.limit }
 

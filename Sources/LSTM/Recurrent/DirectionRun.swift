@@ -20,7 +20,7 @@ final class DirectionRun<S: Scalar>: ParallelWork {
 
   private enum Job {
     case forward(MaskedOutput, byUnits: Bool)
-    case backward(MaskedOutput, StateGradients<S>)
+    case backward(MaskedOutput, StateGradients<S>, byUnits: Bool)
   }
 
   init(
@@ -73,7 +73,7 @@ final class DirectionRun<S: Scalar>: ParallelWork {
     case .none: walk(allRows, maskedOutput)
     case .rows(let parts):
       job = .forward(maskedOutput, byUnits: false)
-      performInParallel(parts)
+      performInParallel(parts, independent: true)
     case .units(let parts):
       job = .forward(maskedOutput, byUnits: true)
       performInParallel(parts)
@@ -82,10 +82,18 @@ final class DirectionRun<S: Scalar>: ParallelWork {
     if !frame.hiddenIsOutput && !frame.description.returnSequences { writeLastOutput() }
   }
 
+  var splitSize: SequenceSplit.Size {
+    let cell = frame.description.cell
+    return SequenceSplit.Size(
+      batch: frame.batch, steps: frame.steps, units: cell.units, stepWork: self.cell.stepWork,
+      recurrentBytes: self.cell.stepWork / (frame.inputWidth + cell.outputWidth)
+        * cell.outputWidth * MemoryLayout<S>.stride)
+  }
+
   private var split: SequenceSplit {
     SequenceSplit.choose(
-      threads: frame.plan.context.threads, batch: frame.batch, steps: frame.steps,
-      stepWork: cell.stepWork, dividesUnits: cell.dividesUnits && !frame.hasMask)
+      threads: frame.plan.context.threads, splitSize,
+      dividesUnits: cell.dividesUnits && !frame.hasMask)
   }
 
   @_specialize(where S == Float)
@@ -98,8 +106,8 @@ final class DirectionRun<S: Scalar>: ParallelWork {
       } else {
         walk(ParallelKernels.share(frame.batch, unit: 1, part, parts), maskedOutput)
       }
-    case .backward(let maskedOutput, let gradient):
-      walkBack(part, parts, maskedOutput, gradient)
+    case .backward(let maskedOutput, let gradient, let byUnits):
+      walkBack(part, parts, maskedOutput, gradient, byUnits: byUnits)
     }
   }
 
@@ -203,40 +211,73 @@ final class DirectionRun<S: Scalar>: ParallelWork {
   func backward(_ maskedOutput: MaskedOutput, learnsStates: Bool) {
     guard let gradient = beginBackward() else { return }
     if !frame.description.returnSequences { addLastOutputGradient(gradient) }
-    job = .backward(maskedOutput, gradient)
+    var parts = 1
+    var byUnits = false
     switch split {
-    case .none: performInParallel(1)
-    case .rows(let parts), .units(let parts): performInParallel(min(parts, cell.backwardParts))
+    case .none: break
+    case .rows(let most): parts = most
+    case .units(let most):
+      parts = most
+      byUnits = cell.backwardUnit > 0 && hiddenTrace == nil
     }
+    job = .backward(maskedOutput, gradient, byUnits: byUnits)
+    performInParallel(min(parts, cell.backwardParts))
     recordNorms()
     if learnsStates { addLearnedGradients() }
   }
 
-  /// One thread's way back: its rows through a block of steps, then, after all have met, its share of
+  /// One thread's way back: its rows (or units) through a block of steps, then, after all have met, its share of
   /// the sums over that block.
   private func walkBack(
-    _ part: Int, _ parts: Int, _ maskedOutput: MaskedOutput, _ gradient: StateGradients<S>
+    _ part: Int, _ parts: Int, _ maskedOutput: MaskedOutput, _ gradient: StateGradients<S>,
+    byUnits: Bool
   ) {
     let rows = ParallelKernels.share(frame.batch, unit: 1, part, parts)
-    let length = SequenceFrame<S>.gradientBlock
+    let length = frame.sums.block
     var end = frame.steps
     while end > 0 {
       let block = (end - 1) / length * length..<end
       frame.beginInputGradient(block, rows)
-      for step in block.reversed() {
-        if frame.description.returnSequences {
-          addOutputGradient(step, rows, maskedOutput, gradient)
-        }
-        recordHidden(step, rows, gradient)
-        frame.forEachValidRun(step, rows) { cell.backward(step, $0, gradient) }
-        guard frame.hasMask else { continue }
-        for row in rows where !frame.isValid(step, row) { cell.skipBackward(step, row, gradient) }
+      if byUnits {
+        stepsBackTogether(block, part, parts, maskedOutput, gradient)
+      } else {
+        stepsBack(block, rows, maskedOutput, gradient)
       }
       ThreadPool.shared.synchronize(parts)
       cell.finishBackward(block, part: part, of: parts)
       ThreadPool.shared.synchronize(parts)
       frame.finishInputGradient(block, rows)
       end = block.lowerBound
+    }
+  }
+
+  private func stepsBack(
+    _ block: Range<Int>, _ rows: Range<Int>, _ maskedOutput: MaskedOutput,
+    _ gradient: StateGradients<S>
+  ) {
+    let width = frame.description.cell.outputWidth
+    for step in block.reversed() {
+      addOutputGradient(step, rows, 0..<width, maskedOutput, gradient)
+      recordHidden(step, rows, gradient)
+      frame.forEachValidRun(step, rows) { cell.backward(step, $0, gradient) }
+      guard frame.hasMask else { continue }
+      for row in rows where !frame.isValid(step, row) { cell.skipBackward(step, row, gradient) }
+    }
+  }
+
+  /// The thread's units of all rows, none of which is masked. A thread sends back to its own units only, so that
+  /// the threads meet once in a step.
+  private func stepsBackTogether(
+    _ block: Range<Int>, _ part: Int, _ parts: Int, _ maskedOutput: MaskedOutput,
+    _ gradient: StateGradients<S>
+  ) {
+    let units = ParallelKernels.share(
+      frame.description.cell.units, unit: cell.backwardUnit, part, parts)
+    for step in block.reversed() {
+      addOutputGradient(step, allRows, units, maskedOutput, gradient)
+      cell.backwardUnits(step, units, gradient)
+      ThreadPool.shared.synchronize(parts)
+      cell.sendToHiddenUnits(step, units, gradient)
     }
   }
 
@@ -254,15 +295,17 @@ final class DirectionRun<S: Scalar>: ParallelWork {
       cellStride: running.count > 1 ? frame.states[1].stride : 0)
   }
 
+  /// dL/dh(t) += dL/doutput(t), for some units.
   private func addOutputGradient(
-    _ step: Int, _ rows: Range<Int>, _ maskedOutput: MaskedOutput, _ gradient: StateGradients<S>
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ maskedOutput: MaskedOutput,
+    _ gradient: StateGradients<S>
   ) {
-    guard let outputGradient else { return }
-    let width = frame.description.cell.outputWidth
+    guard let outputGradient, frame.description.returnSequences else { return }
+    let first = units.lowerBound
     for row in rows where emitsHidden(step, row, maskedOutput) {
       S.add(
-        width, outputGradient + (step * frame.batch + row) * outputStride,
-        to: gradient.hidden + row * gradient.hiddenStride)
+        units.count, outputGradient + (step * frame.batch + row) * outputStride + first,
+        to: gradient.hidden + row * gradient.hiddenStride + first)
     }
   }
 

@@ -91,8 +91,8 @@ extension FastGRURun {
   func finishBlock(_ block: Range<Int>, _ part: Int, _ parts: Int) {
     guard let deltas, let recurrentDeltas, let panels else { return }
     let sums = GradientSums(
-      kernels: kernels, panel: panels.panel(part), part: part, parts: parts, blocks: 3,
-      units: cell.units, blockStride: blockStride)
+      kernels: kernels, panel: panels.panel(part), part: part, parts: parts,
+      descends: frame.sums.descends, blocks: 3, units: cell.units, blockStride: blockStride)
     let columns = 3 * cell.units
     frame.forEachValidRun(ofBlock: block) { step, row, count in
       let d = UnsafePointer(deltas.at(step, row))
@@ -135,7 +135,7 @@ extension FastGRURun {
     _ block: Range<Int>, _ recurrentDeltas: StepRows<Float>, _ sums: GradientSums
   ) {
     guard let dropout = activeDropout, let dropped else { return }
-    for step in block {
+    for step in block.reversed() {
       frame.forEachValidRun(step, 0..<frame.batch) { rows in
         let first = rows.lowerBound
         for gate in 0..<(cell.resetAfter ? 3 : 2) {

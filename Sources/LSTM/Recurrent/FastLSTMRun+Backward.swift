@@ -234,4 +234,43 @@ extension FastLSTMRun {
       }
     }
   }
+  // MARK: Divided by units
+
+  /// The deltas of some units, and what c(t-1) gets from them, for all rows of the usual cells.
+  func deltasOfUnits(_ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>) {
+    guard !units.isEmpty, let backward = tape.backward, let cellGradient = gradient.cell else {
+      return
+    }
+    let first = units.lowerBound
+    var arguments = pointwise(step, 0..<frame.batch)
+    arguments.units = units.count
+    arguments.gates += first
+    arguments.previousCell += first
+    arguments.cell += first
+    arguments.output = nil
+    arguments.preactivations = arguments.preactivations.map { $0 + first }
+    arguments.inputPeephole = arguments.inputPeephole.map { $0 + first }
+    arguments.forgetPeephole = arguments.forgetPeephole.map { $0 + first }
+    arguments.outputPeephole = arguments.outputPeephole.map { $0 + first }
+    arguments.deltas = backward.deltas.at(step) + first
+    arguments.deltasStride = backward.deltas.stride
+    arguments.cellGradient = cellGradient + first
+    arguments.cellGradientStride = gradient.cellStride
+    arguments.outputGradient = UnsafePointer(gradient.hidden + first)
+    arguments.outputGradientStride = gradient.hiddenStride
+    kernels.lstmBackward(&arguments)
+  }
+
+  /// δh(t-1) = Rᵀ δ at some units, for all rows.
+  func sendToUnits(_ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>) {
+    guard !units.isEmpty, let backward = tape.backward, let matrix = packed.recurrentTransposed
+    else { return }
+    let deltas = backward.recurrentDeltas
+    var product = ProductArguments(
+      rows: frame.batch, a: deltas.at(step), aStride: deltas.stride, b: matrix, c: gradient.hidden,
+      cStride: gradient.hiddenStride)
+    product.columns = units.count
+    product.skip(columns: units.lowerBound, kernels)
+    kernels.product(&product)
+  }
 }

@@ -6,7 +6,7 @@ extension FastLSTMRun {
     guard let backward = tape.backward, let scratch else { return }
     let sums = GradientSums(
       kernels: kernels, panel: scratch.panels.panel(part), part: part, parts: parts,
-      blocks: packed.blocks, units: cell.units,
+      descends: frame.sums.descends, blocks: packed.blocks, units: cell.units,
       blockStride: blocks.stride)
     frame.forEachValidRun(ofBlock: block) { step, row, count in
       let inputDeltas = backward.inputDeltas
@@ -63,7 +63,7 @@ extension FastLSTMRun {
   ) {
     guard let dropout = activeDropout, let dropped else { return }
     let deltas = backward.recurrentDeltas
-    for step in block {
+    for step in block.reversed() {
       frame.forEachValidRun(step, 0..<frame.batch) { rows in
         let first = rows.lowerBound
         for gate in 0..<packed.blocks {

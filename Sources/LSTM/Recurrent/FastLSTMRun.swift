@@ -85,6 +85,22 @@ final class FastLSTMRun: LSTMRun<Float> {
     cell.isFused && activeDropout == nil && cell.projection == nil && cell.zoneout == 0
   }
 
+  override var backwardUnit: Int {
+    dividesUnits && !cell.truncatesGates && tape.backward?.cell == nil ? kernels.panelWidth : 0
+  }
+
+  override func backwardUnits(
+    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    deltasOfUnits(step, units, gradient)
+  }
+
+  override func sendToHiddenUnits(
+    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    sendToUnits(step, units, gradient)
+  }
+
   override func beginForwardUnits(_ steps: Range<Int>, part: Int, of parts: Int) {
     inputProduct?.computeShare(
       steps, part: part, of: parts, frame: frame, weights: packed.input,

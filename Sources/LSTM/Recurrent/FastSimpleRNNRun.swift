@@ -90,8 +90,8 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
   override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {
     guard let deltas, let panels else { return }
     let sums = GradientSums(
-      kernels: kernels, panel: panels.panel(part), part: part, parts: parts, blocks: 1,
-      units: cell.units, blockStride: packed.blockStride)
+      kernels: kernels, panel: panels.panel(part), part: part, parts: parts,
+      descends: frame.sums.descends, blocks: 1, units: cell.units, blockStride: packed.blockStride)
     frame.forEachValidRun(ofBlock: block) { step, row, count in
       let d = UnsafePointer(deltas.at(step, row))
       frame.addInputGradient(
@@ -110,7 +110,7 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
     }
     guard let dropout = activeDropout, let dropped, part == 0 else { return }
     let alone = sums.alone
-    for step in block {
+    for step in block.reversed() {
       frame.forEachValidRun(step, 0..<frame.batch) { rows in
         let first = rows.lowerBound
         dropout.apply(0, rows, to: frame.hidden, step - 1, into: dropped, kernels)

@@ -10,8 +10,7 @@ struct GradientPanels {
 
   init(_ frame: SequenceFrame<Float>, _ kernels: KernelTable) throws(EngineError) {
     let cell = frame.description.cell
-    let rows = try Memory.product(
-      min(frame.steps, SequenceFrame<Float>.gradientBlock), frame.batch)
+    let rows = try Memory.product(frame.sums.block, frame.batch)
     // Those of W and R at once, each with whole tiles.
     let matrices = frame.inputWidth + ParallelKernels.rowUnit + cell.outputWidth
     count = kernels.outerProductScratch(rows, max(matrices, cell.units))
@@ -34,6 +33,8 @@ struct GradientSums {
   let panel: UnsafeMutableBufferPointer<Float>
   let part: Int
   let parts: Int
+  /// From the last row to the first (``SumOrder``).
+  let descends: Bool
   let blocks: Int
   let units: Int
   let blockStride: Int
@@ -41,8 +42,8 @@ struct GradientSums {
   /// The same for one thread that does all.
   var alone: GradientSums {
     GradientSums(
-      kernels: kernels, panel: panel, part: 0, parts: 1, blocks: blocks, units: units,
-      blockStride: blockStride)
+      kernels: kernels, panel: panel, part: 0, parts: 1, descends: descends, blocks: blocks,
+      units: units, blockStride: blockStride)
   }
 
   /// W (depth x blocks·units) += Aᵀ D, and the same for a second matrix with the same D.
@@ -81,6 +82,15 @@ struct GradientSums {
     var arguments = OuterProductArguments(
       rows: rows, depth: depth, columns: columns, a: a, aStride: aStride, d: d,
       dStride: dStride, c: w, cStride: stride, scratch: scratch, scratchCount: panel.count)
+    var second = second
+    if descends {
+      turn(&arguments.a, &arguments.aStride, rows)
+      turn(&arguments.d, &arguments.dStride, rows)
+      if var factor = second {
+        turn(&factor.a, &factor.aStride, rows)
+        second = factor
+      }
+    }
     if columns >= parts * kernels.panelWidth {
       let share = ParallelKernels.share(columns, unit: kernels.panelWidth, part, parts)
       arguments.columns = share.count
@@ -128,7 +138,20 @@ struct GradientSums {
     guard part == parts - 1 else { return }
     var arguments = ColumnSumArguments(
       rows: rows, columns: columns, x: d, xStride: dStride, z: z, zStride: zStride, sums: b)
+    if descends {
+      turn(&arguments.x, &arguments.xStride, rows)
+      if var z = arguments.z {
+        turn(&z, &arguments.zStride, rows)
+        arguments.z = z
+      }
+    }
     kernels.addColumnSums(&arguments)
+  }
+
+  /// The same rows from the last to the first.
+  private func turn(_ rows: inout UnsafePointer<Float>, _ stride: inout Int, _ count: Int) {
+    rows += max(count - 1, 0) * stride
+    stride = -stride
   }
 
   /// Calls `body` with (canonical column, padded column, width); all blocks at once if there is no
@@ -153,28 +176,5 @@ extension SequenceFrame where S == Float {
     matrix.addProduct(
       rows: share.count, a: deltas + share.lowerBound * stride, aStride: stride,
       c: target + (row + share.lowerBound) * inputGradientStride, cStride: inputGradientStride)
-  }
-}
-
-extension SequenceFrame {
-  /// Calls `body` with each run of neighbouring valid rows of a block of steps: the step and row
-  /// where it begins and the number of rows, which may reach over several steps. Step 0 has runs
-  /// of its own, since what precedes it lies elsewhere.
-  @inline(__always)
-  func forEachValidRun(ofBlock block: Range<Int>, _ body: (Int, Int, Int) -> Void) {
-    let end = block.upperBound * batch
-    let firstEnd = block.lowerBound == 0 ? min(batch, end) : end
-    var row = block.lowerBound * batch
-    while row < end {
-      let limit = row < firstEnd ? firstEnd : end
-      while row < limit, !isValid(row / batch, row % batch) { row += 1 }
-      let first = row
-      if hasMask {
-        while row < limit, isValid(row / batch, row % batch) { row += 1 }
-      } else {
-        row = limit
-      }
-      if first < row { body(first / batch, first % batch, row - first) }
-    }
   }
 }

@@ -3,7 +3,7 @@
 /// With B rows, T steps, G blocks, H units, width P of h and widths rounded up to 16, a pass that keeps for
 /// the backward pass stores T·B·(G·H + H + P) scalars: the gates' values, c and h. More for some switches:
 /// activations whose derivative needs its input, or a gate clip, T·B·G·H; a projection T·B·H;
-/// zoneout T·B·(H + P); layer normalisation T·B·(2·G·H + H). The deltas take min(T, 16)·B·G·H, or T·B·(G·H + H +
+/// zoneout T·B·(H + P); layer normalisation T·B·(2·G·H + H). The deltas take T'·B·G·H, T' = min(T, max(16, 256 / B)), or T·B·(G·H + H +
 /// P) if the flow of gradients is recorded. Other passes keep a single step.
 struct LSTMTape<S: Scalar> {
   /// Scalars from block to block in a row of gates.
@@ -74,7 +74,7 @@ struct LSTMTape<S: Scalar> {
       backward = nil
       return
     }
-    let ring = min(frame.steps, SequenceFrame<S>.gradientBlock)
+    let ring = frame.sums.block
     let deltas = try rows(width, frame.recordsFlow ? frame.steps : ring)
     let blockGradient = try rows(cell.units, 1)
     backward = Backward(

@@ -5,9 +5,11 @@ class ParallelWork {
   func perform(part: Int, of parts: Int) {}
 
   /// Performs all parts: at most `parts`, fewer if the pool has not as many threads to give.
-  final func performInParallel(_ parts: Int) {
+  /// - Parameter independent: no part waits for another.
+  final func performInParallel(_ parts: Int, independent: Bool = false) {
     guard parts > 1 else { return perform(part: 0, of: 1) }
-    ThreadPool.shared.run(parts: parts, Unmanaged.passUnretained(self).toOpaque()) {
+    let this = Unmanaged.passUnretained(self).toOpaque()
+    ThreadPool.shared.run(parts: parts, independent: independent, this) {
       Unmanaged<ParallelWork>.fromOpaque($0).takeUnretainedValue().perform(part: $1, of: $2)
     }
   }
@@ -16,37 +18,54 @@ class ParallelWork {
 /// How a pass over a sequence is divided between threads.
 ///
 /// Rows of the batch are independent of each other: each thread takes its rows through the whole
-/// sequence and never waits. A batch of a few rows cannot be divided like that; if the cell is large,
-/// its units are divided instead, and the threads meet after each step.
+/// sequence and never waits, but reads all weights. Where that is what costs (few rows, weights that no near cache
+/// holds) the units are divided instead, and the threads meet after each step.
 enum SequenceSplit: Equatable {
   case none
   case rows(parts: Int)
   case units(parts: Int)
 
-  /// Multiplications in a pass that are worth waking a thread for: some 30 microseconds of work.
+  /// Multiplications in a pass that are worth another thread, if it happens to be awake: some 20 to 50 microseconds.
   private static let worthwhile = 4e6
   /// Multiplications in one step that are worth meeting for after it: about half a microsecond.
   private static let worthwhileStep = 5e4
   /// Rows that a thread should have at least: fewer do not fill a tile of the kernels.
   private static let rowsPerPart = 4
+  /// Multiplications that take as long as a unit's gates and cell.
+  private static let gateWork = 128
 
-  static func isWorthwhile(batch: Int, steps: Int, stepWork: Int) -> Bool {
-    Double(stepWork) * Double(batch) * Double(steps) >= worthwhile
+  /// Bytes of recurrent weights that each core's cache holds beside all else, and so many that it holds half of them
+  /// at best.
+  private static let near = 256 << 10
+  private static let far = 3 << 20
+  /// Rows of a thread from which on multiplying takes longer than reading weights that are far.
+  private static let rowsThatHideReading = 16
+
+  /// What the choice depends on.
+  struct Size {
+    let batch: Int
+    let steps: Int
+    let units: Int
+    /// Multiplications of one step and row.
+    let stepWork: Int
+    /// Bytes of what each step multiplies its h with.
+    let recurrentBytes: Int
+
+    // In floating point: sizes of an execution multiply to anything.
+    fileprivate var rowWork: Double { Double(stepWork) * Double(batch) }
+    var isWorthwhile: Bool {
+      Double(stepWork + gateWork * units) * Double(batch) * Double(steps) >= worthwhile
+    }
   }
 
-  /// - Parameter stepWork: multiplications of one step and row.
-  static func choose(
-    threads: Int, batch: Int, steps: Int, stepWork: Int, dividesUnits: Bool
-  ) -> SequenceSplit {
+  static func choose(threads: Int, _ size: Size, dividesUnits: Bool) -> SequenceSplit {
     guard threads > 1 else { return .none }
-    let parts = min(threads, batch / rowsPerPart)
-    // In floating point: sizes of an execution multiply to anything.
-    let rowWork = Double(stepWork) * Double(batch)
-    if parts > 1 {
-      return isWorthwhile(batch: batch, steps: steps, stepWork: stepWork)
-        ? .rows(parts: parts) : .none
-    }
-    guard dividesUnits, rowWork >= worthwhileStep else { return .none }
-    return .units(parts: threads)
+    let parts = min(threads, size.batch / rowsPerPart)
+    let reading =
+      size.recurrentBytes >= far && size.batch <= threads * rowsThatHideReading
+    let prefersRows = (size.batch > 1 && size.recurrentBytes <= near) || (parts > 1 && !reading)
+    if dividesUnits, !prefersRows, size.rowWork >= worthwhileStep { return .units(parts: threads) }
+    let most = min(threads, size.batch)
+    return most > 1 && size.isWorthwhile ? .rows(parts: most) : .none
   }
 }

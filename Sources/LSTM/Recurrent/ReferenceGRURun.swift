@@ -24,7 +24,7 @@ class GRURun<S: Scalar>: CellRun<S> {
       try StepRows(frame.plan, batch: frame.batch, width: width, period: period)
     }
     let all = frame.keeps ? frame.steps : 1
-    let ring = min(frame.steps, SequenceFrame<S>.gradientBlock)
+    let ring = frame.sums.block
     let width = try Memory.product(3, self.blockStride)
     gates = try rows(width, all)
     let needsInput =
@@ -70,7 +70,7 @@ class GRURun<S: Scalar>: CellRun<S> {
   @_specialize(where S == Double)
   override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {
     guard part == 0 else { return }
-    for step in block {
+    for step in block.reversed() {
       frame.forEachValidRun(step, 0..<frame.batch) { rows in
         for row in rows {
           guard let rowGradient = rowGradient(step, row, hidden: frame.hidden.base) else { return }

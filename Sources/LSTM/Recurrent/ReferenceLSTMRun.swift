@@ -42,7 +42,7 @@ class LSTMRun<S: Scalar>: CellRun<S> {
     guard part == 0 else { return }
     let none = StateGradients<S>(
       hidden: frame.hidden.base, hiddenStride: 0, cell: nil, cellStride: 0)
-    for step in block {
+    for step in block.reversed() {
       frame.forEachValidRun(step, 0..<frame.batch) { rows in
         for row in rows {
           guard let rowGradient = rowGradient(step, row, none) else { return }

@@ -19,7 +19,7 @@ class SimpleRNNRun<S: Scalar>: CellRun<S> {
     preactivations = try rows(frame.keeps ? frame.steps : 1)
     deltas =
       frame.keeps
-      ? try rows(frame.recordsFlow ? frame.steps : min(frame.steps, SequenceFrame<S>.gradientBlock))
+      ? try rows(frame.recordsFlow ? frame.steps : frame.sums.block)
       : nil
     dropout =
       frame.description.recurrentDropout > 0
@@ -58,7 +58,7 @@ class SimpleRNNRun<S: Scalar>: CellRun<S> {
   @_specialize(where S == Double)
   override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {
     guard part == 0, let deltas else { return }
-    for step in block {
+    for step in block.reversed() {
       frame.forEachValidRun(step, 0..<frame.batch) { rows in
         for row in rows {
           reference.addParameterGradients(

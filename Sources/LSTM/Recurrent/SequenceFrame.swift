@@ -3,14 +3,11 @@
 /// Everything is in processing order: step 0 is the first that the cell sees, which is the last of
 /// the sequence for a layer that goes backwards.
 final class SequenceFrame<S: Scalar> {
-  /// Steps whose weight gradients are summed as one product. Sequences that are trained in segments
-  /// of a multiple of it give the same bits as in one piece.
-  static var gradientBlock: Int { 16 }
-
   let description: RecurrentDescription
   let plan: ExecutionPlan<S>
   let batch: Int
   let steps: Int
+  let sums: SumOrder
   let inputWidth: Int
   let keeps: Bool
   let recordsFlow: Bool
@@ -42,6 +39,7 @@ final class SequenceFrame<S: Scalar> {
     self.purpose = purpose
     batch = source.batch
     steps = source.time
+    sums = SumOrder(batch: batch, steps: steps)
     inputWidth = source.width
     keeps = plan.mode.keepsForBackward
     recordsFlow = keeps && plan.mode.recordsGradientFlow
@@ -55,7 +53,7 @@ final class SequenceFrame<S: Scalar> {
     inputMask = drops ? try rows(inputWidth, 1) : nil
     ownInputGradient =
       keeps && (turnsRound || drops)
-      ? try rows(inputWidth, min(steps, SequenceFrame.gradientBlock)) : nil
+      ? try rows(inputWidth, sums.block) : nil
 
     var slots: [StateSlot<S>] = []
     var histories: [StepRows<S>] = []

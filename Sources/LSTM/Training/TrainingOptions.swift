@@ -80,8 +80,8 @@ public struct TrainingOptions: Equatable, Sendable {
     try require(threads >= 1, "threads must be at least 1, got \(threads)")
     try require(microBatch >= 0, "micro-batch must not be negative, got \(microBatch)")
     try require(
-      segment >= 0 && segment % SequenceFrame<Float>.gradientBlock == 0,
-      "segment must be a multiple of \(SequenceFrame<Float>.gradientBlock) steps, got \(segment)")
+      segment >= 0 && segment % WeightGradient<Float>.blockSteps == 0,
+      "segment must be a multiple of \(WeightGradient<Float>.blockSteps) steps, got \(segment)")
     if let truncation {
       try require(
         truncation.every >= 1 && truncation.through >= truncation.every

@@ -21,6 +21,8 @@ public final class Network<S: Scalar>: @unchecked Sendable {
   let vocabularies: [Int32]
 
   private struct Cached {
+    /// Counts the changes of the parameters.
+    var version = 0
     var snapshot: WeightSnapshot<S>?
     var idle: Execution<S>?
     /// Of a tape that was freed.
@@ -158,10 +160,14 @@ public final class Network<S: Scalar>: @unchecked Sendable {
   /// Tells the network that its parameters were written to: the next call uses the new values.
   public func parametersChanged() {
     cached.withLock {
+      $0.version &+= 1
       $0.snapshot = nil
       $0.idle = nil
     }
   }
+
+  /// Another one after each change of the parameters.
+  var version: Int { cached.withLock { $0.version } }
 
   /// What holds the matrices; anything but float32 is for inference only (`reduced(to:)`).
   public var format: WeightFormat { reduction?.format ?? .float32 }
@@ -257,7 +263,7 @@ public final class Network<S: Scalar>: @unchecked Sendable {
     }
     if let idle {
       idle.lie(idle: false)
-      idle.weights.refresh(from: self)
+      if idle.weights.version != version { idle.weights.refresh(from: self) }
       return idle
     }
     return try Execution(

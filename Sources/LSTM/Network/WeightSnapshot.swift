@@ -3,6 +3,8 @@
 public final class WeightSnapshot<S: Scalar>: @unchecked Sendable {
   public let parameters: Buffer<S>
   public let isForTraining: Bool
+  /// Of the network's parameters, when they were taken over.
+  private(set) var version: Int?
   /// In reduced precision, for inference only.
   let isReduced: Bool
   /// By node; nil for layers that read their parameters as they are.
@@ -29,6 +31,7 @@ public final class WeightSnapshot<S: Scalar>: @unchecked Sendable {
 
   /// Takes over the network's present parameters.
   public func refresh(from network: Network<S>) {
+    version = network.version
     parameters.pointer.update(from: network.values.pointer, count: parameters.count)
     for weights in packed { weights?.refresh(UnsafePointer(parameters.pointer)) }
   }

@@ -207,8 +207,9 @@ private func addProduct(
   let most =
     tiles == 1 && widened == nil
     ? product.depth : (widened == nil ? weightBlock : widenedBlock) / (blocks * lanes)
-  // Together the tiles ask for the next block of weights, a little with each k.
-  let nextBytes = asks ? (bytes + tiles - 1) / tiles : 0
+  // Together the tiles ask for the next block of weights, a little with each k. One tile alone reads them as fast as
+  // they come, and would only push its own out of the nearest cache.
+  let nextBytes = asks && tiles > 1 ? (bytes + tiles - 1) / tiles : 0
   var k = 0
   while k < product.depth {
     let depth = product.depth - k < most ? product.depth - k : most

@@ -393,6 +393,16 @@ def test_an_lstm_spans_a_short_lag_soon() -> None:
     assert rate > 0.95 and sequences <= 120 * 16
 
 
+def test_outputs_begin_where_they_are_right_as_often_as_they_are_one() -> None:
+    row = ROWS["2b"]
+    student = ModernStudent(row.task, OUTPUT_GATE, row.modern_shape, row.modern, 0)
+    bias = student.network.parameters()["output/bias"]
+    share = logistic(bias.astype(np.float64))
+    np.testing.assert_allclose(share[:-2], 1e-3, rtol=1e-5)  # never the last symbol
+    np.testing.assert_allclose(share[-2:], 0.5, atol=0.2)
+    assert share[-2:].sum() == pytest.approx(1)
+
+
 def test_a_cell_of_the_table_tells_successes_and_failures() -> None:
     def run(seed: int, sequences: int | None) -> dict[str, object]:
         return {

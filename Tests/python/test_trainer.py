@@ -547,6 +547,20 @@ def test_neither_segments_nor_threads_change_a_bit_of_random_networks(seed: int)
     assert len(results) == 1
 
 
+def test_moving_statistics_count_before_the_weights_change() -> None:
+    """`compute_gradients` moves them: the next call and the next tape use the new ones."""
+    net = carousel.Network(
+        [layers.LSTM(3, return_sequences=True), layers.BatchNormalization()], input_size=2
+    )
+    x = np.random.default_rng(2).normal(size=(4, 6, 2)).astype(np.float32)
+    dy = np.ones((4, 6, 3), np.float32)
+    called, taped = net(x), net.backpropagate(x, dy).output
+    Trainer(net).compute_gradients(x, dy)
+    assert not np.array_equal(net(x), called)
+    assert not np.array_equal(net.backpropagate(x, dy).output, taped)
+    assert np.array_equal(net.backpropagate(x, dy).output, net.copy()(x))
+
+
 def test_segments_change_no_bit_of_the_last_output() -> None:
     x, y = sequences(5, 50)
     plain, cut = forecaster("float32"), forecaster("float32")

@@ -151,7 +151,11 @@ public final class Execution<S: Scalar> {
   /// Takes over into the network's parameters what the last training pass observed
   /// (BatchNormalization's moving statistics). A trainer calls it once after each step.
   public func updateStatistics() {
-    for run in runs { run?.updateStatistics(network.values.pointer) }
+    var changes = false
+    for run in runs {
+      if let run, run.updateStatistics(network.values.pointer) { changes = true }
+    }
+    if changes { network.parametersChanged() }
   }
 
   /// The next call begins with the states in which this one ended.

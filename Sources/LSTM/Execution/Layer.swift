@@ -128,7 +128,8 @@ open class LayerRun<S: Scalar> {
 
   /// Brings parameters up to date that a training pass itself observes (BatchNormalization's moving
   /// statistics); `parameters` is the base of the network's buffer. See `Execution.updateStatistics`.
-  open func updateStatistics(_ parameters: UnsafeMutablePointer<S>) {}
+  /// Returns whether it changed any.
+  open func updateStatistics(_ parameters: UnsafeMutablePointer<S>) -> Bool { false }
 
   /// What the run recorded of its inside, by field name; time-major rows. See `TraceField`.
   open func trace(_ field: TraceField, direction: Int) -> TraceView<S>? { nil }

@@ -1,7 +1,7 @@
 /// Rows that are copied as they are between two arrays, (batch, time) in each.
 struct RowCopy {
-  var target: UnsafeMutableRawPointer
-  var source: UnsafeRawPointer
+  let target: UnsafeMutableRawPointer
+  let source: UnsafeRawPointer
   let batch: Int
   let time: Int
   /// Of one row.

@@ -192,8 +192,8 @@ private final class BatchNormalizationRun<S: Scalar>: LayerRun<S> {
   /// moving = momentum · moving + (1 - momentum) · batch.
   @_specialize(where S == Float)
   @_specialize(where S == Double)
-  override func updateStatistics(_ parameters: UnsafeMutablePointer<S>) {
-    guard usesBatch else { return }
+  override func updateStatistics(_ parameters: UnsafeMutablePointer<S>) -> Bool {
+    guard usesBatch else { return false }
     let means = parameters + layer.offsets[layer.movingMeanIndex]
     let variances = parameters + layer.offsets[layer.movingVarianceIndex]
     let keep = layer.momentum
@@ -201,5 +201,6 @@ private final class BatchNormalizationRun<S: Scalar>: LayerRun<S> {
       means[j] = S(keep * Double(means[j]) + (1 - keep) * mean[j])
       variances[j] = S(keep * Double(variances[j]) + (1 - keep) * variance[j])
     }
+    return true
   }
 }

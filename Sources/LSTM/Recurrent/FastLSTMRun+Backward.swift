@@ -25,15 +25,9 @@ struct LSTMBackwardScratch {
 /// products with W and the parameters' gradients follow for a whole block of steps at once.
 extension FastLSTMRun {
   func backwardStep(_ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>) {
-    guard let backward = tape.backward, let cellGradient = gradient.cell else { return }
+    guard let backward = tape.backward, gradient.cell != nil else { return }
     let first = rows.lowerBound
-    var arguments = pointwise(step, rows)
-    arguments.deltas = backward.deltas.at(step, first)
-    arguments.deltasStride = backward.deltas.stride
-    arguments.cellGradient = cellGradient + first * gradient.cellStride
-    arguments.cellGradientStride = gradient.cellStride
-    arguments.outputGradient = UnsafePointer(gradient.hidden + first * gradient.hiddenStride)
-    arguments.outputGradientStride = gradient.hiddenStride
+    var arguments = backwardArguments(step, rows, gradient, backward)
     backThroughHidden(step, rows, gradient, backward, &arguments)
     if let newCell = scratch?.newCell {
       splitCellGradient(step, rows, gradient, newCell)
@@ -51,6 +45,22 @@ extension FastLSTMRun {
     if let newCell = scratch?.newCell { joinCellGradient(rows, gradient, newCell) }
     if cell.layerNorm { backThroughNorms(step, rows, backward) }
     sendToHidden(step, rows, gradient, backward)
+  }
+
+  /// Of the element-wise kernel: from δh(t) and δc(t) to deltas, for some rows.
+  private func backwardArguments(
+    _ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>,
+    _ backward: LSTMTape<Float>.Backward
+  ) -> LSTMPointwiseArguments {
+    let first = rows.lowerBound
+    var arguments = pointwise(step, rows)
+    arguments.deltas = backward.deltas.at(step, first)
+    arguments.deltasStride = backward.deltas.stride
+    arguments.cellGradient = gradient.cell.map { $0 + first * gradient.cellStride }
+    arguments.cellGradientStride = gradient.cellStride
+    arguments.outputGradient = UnsafePointer(gradient.hidden + first * gradient.hiddenStride)
+    arguments.outputGradientStride = gradient.hiddenStride
+    return arguments
   }
 
   /// Zoneout and the projection: from δh(t) to δm(t) in `backward.blockOutput`, if there are any.
@@ -238,11 +248,9 @@ extension FastLSTMRun {
 
   /// The deltas of some units, and what c(t-1) gets from them, for all rows of the usual cells.
   func deltasOfUnits(_ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>) {
-    guard !units.isEmpty, let backward = tape.backward, let cellGradient = gradient.cell else {
-      return
-    }
+    guard !units.isEmpty, let backward = tape.backward else { return }
     let first = units.lowerBound
-    var arguments = pointwise(step, 0..<frame.batch)
+    var arguments = backwardArguments(step, 0..<frame.batch, gradient, backward)
     arguments.units = units.count
     arguments.gates += first
     arguments.previousCell += first
@@ -252,12 +260,9 @@ extension FastLSTMRun {
     arguments.inputPeephole = arguments.inputPeephole.map { $0 + first }
     arguments.forgetPeephole = arguments.forgetPeephole.map { $0 + first }
     arguments.outputPeephole = arguments.outputPeephole.map { $0 + first }
-    arguments.deltas = backward.deltas.at(step) + first
-    arguments.deltasStride = backward.deltas.stride
-    arguments.cellGradient = cellGradient + first
-    arguments.cellGradientStride = gradient.cellStride
-    arguments.outputGradient = UnsafePointer(gradient.hidden + first)
-    arguments.outputGradientStride = gradient.hiddenStride
+    arguments.deltas = arguments.deltas.map { $0 + first }
+    arguments.cellGradient = arguments.cellGradient.map { $0 + first }
+    arguments.outputGradient = arguments.outputGradient.map { $0 + first }
     kernels.lstmBackward(&arguments)
   }
 

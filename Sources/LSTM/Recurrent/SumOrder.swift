@@ -11,7 +11,7 @@ struct SumOrder {
   /// Steps of a block.
   let block: Int
 
-  private static let alignedSteps = 16
+  private static let alignedSteps = WeightGradient<Float>.blockSteps
   private static let rows = 256
 
   init(batch: Int, steps: Int) {

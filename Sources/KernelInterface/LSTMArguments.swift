@@ -67,6 +67,8 @@ public struct LSTMStepArguments {
   public var hidden: UnsafePointer<Float>
   public var hiddenStride: Int
   public var recurrentWeights: UnsafePointer<Float>
+  /// The last group, if both weights have it in half-width blocks (``PanelLayout``); negative: it is like the others.
+  public var narrowGroup = -1
 
   /// Anything but float32: both weights point to codes (``ReducedLayout``), and the scales are those of
   /// int8. x and h then have at most `ReducedLayout.longestRow` numbers together, rounded up to 16 each.

@@ -12,7 +12,11 @@
 ///
 ///     group u, row k:   | i: V units | f: V units | g: V units | o: V units |
 ///
-/// so that one row of the panel is what the accumulators of V units of all gates need for one k.
+/// so that one row of the panel is what the accumulators of V units of all gates need for one k. The last group of
+/// a cell with four blocks, if it has no more than V/2 units, is **narrow**: two blocks in a vector, half as much
+/// to read and to multiply.
+///
+///     narrow, row k:    | i: V/2, f: V/2 | g: V/2, o: V/2 |
 public struct PanelLayout: Sendable, Equatable {
   /// K, rows of the matrix.
   public var depth: Int

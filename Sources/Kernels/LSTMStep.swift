@@ -58,19 +58,24 @@ private func stepOneRow(_ arguments: UnsafePointer<LSTMStepArguments>) {
   let initial = arguments.pointee.initial + first * lanes
   let places = StepPlaces(arguments, row: 0, group: first, byRow: false)
 
-  @inline(always) func tile(groups: Int) -> GroupTile {
-    GroupTile(groups: groups, blocks: 4, p, initial: initial, blockStride: blockStride)
+  @inline(always) func step(groups: Int, endsNarrow: Bool = false) {
+    let sums = GroupTile(
+      groups: groups, blocks: 4, endsNarrow: endsNarrow, p, initial: initial,
+      blockStride: blockStride)
+    if groups == 1 {
+      finishStandard(places, 0, blockStride, sums.g0)
+    } else {
+      finishStandard(places, 0, blockStride, sums.g0, sums.g1)
+      if groups == 3 { finishStandard(places, 2, blockStride, sums.g2) }
+    }
   }
-  switch count {
-  case 1:
-    finishStandard(places, 0, blockStride, tile(groups: 1).g0)
-  case 2:
-    let sums = tile(groups: 2)
-    finishStandard(places, 0, blockStride, sums.g0, sums.g1)
-  default:
-    let sums = tile(groups: 3)
-    finishStandard(places, 0, blockStride, sums.g0, sums.g1)
-    finishStandard(places, 2, blockStride, sums.g2)
+  switch (count, first + count - 1 == arguments.pointee.narrowGroup) {
+  case (1, false): step(groups: 1)
+  case (2, false): step(groups: 2)
+  case (_, false): step(groups: 3)
+  case (1, true): step(groups: 1, endsNarrow: true)
+  case (2, true): step(groups: 2, endsNarrow: true)
+  case (_, true): step(groups: 3, endsNarrow: true)
   }
 }
 
@@ -82,17 +87,22 @@ private func stepOneRow(_ arguments: UnsafePointer<LSTMStepArguments>) {
   let p = operands(arguments, blocks, first)
   let initial = arguments.pointee.initial + first * lanes
   let stride = arguments.pointee.blocks.stride
+  let endsNarrow = first + count - 1 == arguments.pointee.narrowGroup
   var sums = TileSums()
   withUnsafeMutablePointer(to: &sums) { sums in
     let z = aligned(sums)
-    @inline(always) func tile(groups: Int, blocks: Int) {
+    @inline(always) func tile(groups: Int, blocks: Int, endsNarrow: Bool = false) {
       let tile = GroupTile(
-        groups: groups, blocks: blocks, p, initial: initial, blockStride: stride)
+        groups: groups, blocks: blocks, endsNarrow: endsNarrow, p, initial: initial,
+        blockStride: stride)
       tile.g0.write(blocks, z)
       if groups > 1 { tile.g1.write(blocks, z + 4 * lanes) }
       if groups > 2 { tile.g2.write(blocks, z + 8 * lanes) }
     }
     switch (blocks, count) {
+    case (4, 1) where endsNarrow: tile(groups: 1, blocks: 4, endsNarrow: true)
+    case (4, 2) where endsNarrow: tile(groups: 2, blocks: 4, endsNarrow: true)
+    case (4, 3) where endsNarrow: tile(groups: 3, blocks: 4, endsNarrow: true)
     case (4, 1): tile(groups: 1, blocks: 4)
     case (4, 2): tile(groups: 2, blocks: 4)
     case (4, _): tile(groups: 3, blocks: 4)
@@ -163,14 +173,17 @@ private func stepRows(
   let asks = groups * bytes * arguments.pointee.hiddenWidth > nearBytes
   // After a group's last weights come the next group's, which lie before them if the step descends.
   let toNext = arguments.pointee.descends ? -1 : 1
-  @inline(always) func add(_ weights: Bytes, _ p: inout RowOperands, _ rows: Int) {
-    p.next = UnsafeRawPointer(weights + toNext * bytes * p.depth)
-    addProduct(rows, blocks, weights, bytes, &p, asks: asks, widened, z)
-  }
   for visited in 0..<groups {
     let group =
       arguments.pointee.descends
       ? arguments.pointee.endGroup - 1 - visited : arguments.pointee.firstGroup + visited
+    let isNarrow = group == arguments.pointee.narrowGroup
+    @inline(always) func add(_ weights: Bytes, _ p: inout RowOperands, _ rows: Int) {
+      p.next = UnsafeRawPointer(weights + toNext * bytes * p.depth)
+      addProduct(
+        rows, blocks, isNarrow: isNarrow, weights, isNarrow ? bytes / 2 : bytes, &p, asks: asks,
+        widened, z)
+    }
     var row = 0
     for block in 0..<rowBlocks {
       let count = (rows - row + rowBlocks - block - 1) / (rowBlocks - block)
@@ -199,8 +212,8 @@ private func stepRows(
 
 /// z = start + one of the two products; the next begins from z. The weights take `bytes` for each k.
 private func addProduct(
-  _ rows: Int, _ blocks: Int, _ weights: Bytes, _ bytes: Int, _ product: inout RowOperands,
-  asks: Bool, _ widened: MutableFloats?, _ z: MutableFloats
+  _ rows: Int, _ blocks: Int, isNarrow: Bool, _ weights: Bytes, _ bytes: Int,
+  _ product: inout RowOperands, asks: Bool, _ widened: MutableFloats?, _ z: MutableFloats
 ) {
   // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
   let tiles = (rows + TileSums.rows - 1) / TileSums.rows
@@ -226,7 +239,7 @@ private func addProduct(
       let count = (rows - row + tiles - tile - 1) / (tiles - tile)
       if product.nextStart != 0 { askStart(product, row..<row + count, blocks) }
       multiplyTile(
-        count, blocks,
+        count, blocks, isNarrow: isNarrow,
         RowOperands(
           x: product.x + row * product.xStride + k, xStride: product.xStride,
           weights: product.weights, depth: depth,
@@ -254,9 +267,17 @@ private func addProduct(
 }
 
 @inline(always) private func multiplyTile(
-  _ rows: Int, _ blocks: Int, _ p: RowOperands, _ z: MutableFloats
+  _ rows: Int, _ blocks: Int, isNarrow: Bool, _ p: RowOperands, _ z: MutableFloats
 ) {
   switch (blocks, rows) {
+  case (4, 1) where isNarrow: rowTile(rows: 1, blocks: 4, isNarrow: true, p, z)
+  case (4, 2) where isNarrow: rowTile(rows: 2, blocks: 4, isNarrow: true, p, z)
+  case (4, 3) where isNarrow: rowTile(rows: 3, blocks: 4, isNarrow: true, p, z)
+  #if KERNELS_AVX512
+    case (4, 4) where isNarrow: rowTile(rows: 4, blocks: 4, isNarrow: true, p, z)
+    case (4, 5) where isNarrow: rowTile(rows: 5, blocks: 4, isNarrow: true, p, z)
+    case (4, 6) where isNarrow: rowTile(rows: 6, blocks: 4, isNarrow: true, p, z)
+  #endif
   case (4, TileSums.rows) where p.nextBytes > 0:
     rowTile(rows: TileSums.rows, blocks: 4, asks: true, p, z)
   #if KERNELS_AVX512

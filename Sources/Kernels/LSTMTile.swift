@@ -15,6 +15,24 @@ struct BlockRow {
     b3 = blocks > 3 ? load(z + 3 * stride) : b0
   }
 
+  /// The same of a narrow group: two blocks in a vector.
+  @inline(always) init(narrow z: Floats, _ stride: Int) {
+    b0 = joinHalves(load(z), load(z + stride))
+    b1 = joinHalves(load(z + 2 * stride), load(z + 3 * stride))
+    b2 = b0
+    b3 = b0
+  }
+
+  /// A narrow group's four blocks, each in a vector of its own again.
+  @inline(always) var spread: BlockRow {
+    var row = self
+    row.b0 = half(b0, upper: false)
+    row.b1 = half(b0, upper: true)
+    row.b2 = half(b1, upper: false)
+    row.b3 = half(b1, upper: true)
+    return row
+  }
+
   @inline(always) mutating func add(_ a: Float, _ w: BlockWeights, _ blocks: Int) {
     let x = splat(a)
     b0 = fma(x, w.b0, b0)
@@ -123,12 +141,21 @@ struct RowOperands {
   }
 #endif
 
-/// `rows` rows of the batch by one group; `rows`, `blocks` and `asks` are literals at every call.
+/// `rows` rows of the batch by one group; all but the operands are literals at every call.
+///
+/// - Parameter isNarrow: four blocks in two vectors.
 @inline(always) func rowTile(
-  rows: Int, blocks: Int, asks: Bool = false, _ p: RowOperands, _ z: MutableFloats
+  rows: Int, blocks: Int, isNarrow: Bool = false, asks: Bool = false, _ p: RowOperands,
+  _ z: MutableFloats
 ) {
+  let vectors = isNarrow ? 2 : blocks
   @inline(always) func begin(_ r: Int) -> BlockRow {
-    BlockRow(blocks, p.start + (r < rows ? r : 0) * p.startStride, p.startBlock)
+    let start = p.start + (r < rows ? r : 0) * p.startStride
+    return isNarrow ? BlockRow(narrow: start, p.startBlock) : BlockRow(blocks, start, p.startBlock)
+  }
+  @inline(always) func end(_ r: Int, _ row: BlockRow) {
+    guard r < rows else { return }
+    (isNarrow ? row.spread : row).write(blocks, z + 4 * r * lanes)
   }
   var r0 = begin(0)
   var r1 = begin(1)
@@ -148,62 +175,79 @@ struct RowOperands {
       next += p.nextBytes
     }
     #if KERNELS_AVX512
-      let row = BlockWeights(blocks, w)
-      r0.add(a[0], row, blocks)
-      if rows > 1 { r1.add(a[s], row, blocks) }
-      if rows > 2 { r2.add(a[2 * s], row, blocks) }
-      if rows > 3 { r3.add(a[3 * s], row, blocks) }
-      if rows > 4 { r4.add(a[4 * s], row, blocks) }
-      if rows > 5 { r5.add(a[5 * s], row, blocks) }
+      let row = BlockWeights(vectors, w)
+      r0.add(a[0], row, vectors)
+      if rows > 1 { r1.add(a[s], row, vectors) }
+      if rows > 2 { r2.add(a[2 * s], row, vectors) }
+      if rows > 3 { r3.add(a[3 * s], row, vectors) }
+      if rows > 4 { r4.add(a[4 * s], row, vectors) }
+      if rows > 5 { r5.add(a[5 * s], row, vectors) }
     #else
       // With 12 sums there is room for the inputs of three rows and one vector of weights.
       let x0 = splat(a[0])
       let x1 = rows > 1 ? splat(a[s]) : x0
       let x2 = rows > 2 ? splat(a[2 * s]) : x0
       addBlock(rows, load(w), x0, x1, x2, &r0.b0, &r1.b0, &r2.b0)
-      if blocks > 1 { addBlock(rows, load(w + lanes), x0, x1, x2, &r0.b1, &r1.b1, &r2.b1) }
-      if blocks > 2 { addBlock(rows, load(w + 2 * lanes), x0, x1, x2, &r0.b2, &r1.b2, &r2.b2) }
-      if blocks > 3 { addBlock(rows, load(w + 3 * lanes), x0, x1, x2, &r0.b3, &r1.b3, &r2.b3) }
+      if vectors > 1 { addBlock(rows, load(w + lanes), x0, x1, x2, &r0.b1, &r1.b1, &r2.b1) }
+      if vectors > 2 { addBlock(rows, load(w + 2 * lanes), x0, x1, x2, &r0.b2, &r1.b2, &r2.b2) }
+      if vectors > 3 { addBlock(rows, load(w + 3 * lanes), x0, x1, x2, &r0.b3, &r1.b3, &r2.b3) }
     #endif
     a += 1
-    w += blocks * lanes
+    w += vectors * lanes
   }
-  r0.write(blocks, z)
-  if rows > 1 { r1.write(blocks, z + 4 * lanes) }
-  if rows > 2 { r2.write(blocks, z + 8 * lanes) }
+  end(0, r0)
+  end(1, r1)
+  end(2, r2)
   #if KERNELS_AVX512
-    if rows > 3 { r3.write(blocks, z + 12 * lanes) }
-    if rows > 4 { r4.write(blocks, z + 16 * lanes) }
-    if rows > 5 { r5.write(blocks, z + 20 * lanes) }
+    end(3, r3)
+    end(4, r4)
+    end(5, r5)
   #endif
 }
 
-/// One row of the batch by `groups` neighbouring groups.
+/// One row of the batch by `groups` neighbouring groups, the last of which may be narrow.
 struct GroupTile {
   var g0: BlockRow
   var g1: BlockRow
   var g2: BlockRow
 
   @inline(always) init(
-    groups: Int, blocks: Int, _ p: StepOperands, initial: Floats, blockStride: Int
+    groups: Int, blocks: Int, endsNarrow: Bool = false, _ p: StepOperands, initial: Floats,
+    blockStride: Int
   ) {
-    g0 = BlockRow(blocks, initial, blockStride)
-    g1 = groups > 1 ? BlockRow(blocks, initial + lanes, blockStride) : g0
-    g2 = groups > 2 ? BlockRow(blocks, initial + 2 * lanes, blockStride) : g0
-    accumulate(groups, blocks, p.inputWidth, p.input, p.inputWeights)
-    accumulate(groups, blocks, p.hiddenWidth, p.hidden, p.recurrentWeights)
+    @inline(always) func begin(_ group: Int) -> BlockRow {
+      let start = initial + (group < groups ? group : 0) * lanes
+      return endsNarrow && group == groups - 1
+        ? BlockRow(narrow: start, blockStride) : BlockRow(blocks, start, blockStride)
+    }
+    g0 = begin(0)
+    g1 = begin(1)
+    g2 = begin(2)
+    accumulate(groups, blocks, endsNarrow, p.inputWidth, p.input, p.inputWeights)
+    accumulate(groups, blocks, endsNarrow, p.hiddenWidth, p.hidden, p.recurrentWeights)
+    if endsNarrow && groups == 1 { g0 = g0.spread }
+    if endsNarrow && groups == 2 { g1 = g1.spread }
+    if endsNarrow && groups == 3 { g2 = g2.spread }
   }
 
   @inline(always) private mutating func accumulate(
-    _ groups: Int, _ blocks: Int, _ depth: Int, _ x: Floats, _ weights: Floats
+    _ groups: Int, _ blocks: Int, _ endsNarrow: Bool, _ depth: Int, _ x: Floats, _ weights: Floats
   ) {
     let panel = depth * blocks * lanes
+    let last = endsNarrow ? 2 : blocks
+    /// Vectors of a group's row.
+    @inline(always) func vectors(_ group: Int) -> Int { group == groups - 1 ? last : blocks }
     var w = weights
+    var lastWeights = weights + (groups - 1) * panel
     for k in 0..<depth {
-      g0.add(x[k], BlockWeights(blocks, w), blocks)
-      if groups > 1 { g1.add(x[k], BlockWeights(blocks, w + panel), blocks) }
-      if groups > 2 { g2.add(x[k], BlockWeights(blocks, w + 2 * panel), blocks) }
+      @inline(always) func row(_ group: Int) -> BlockWeights {
+        BlockWeights(vectors(group), group == groups - 1 ? lastWeights : w + group * panel)
+      }
+      g0.add(x[k], row(0), vectors(0))
+      if groups > 1 { g1.add(x[k], row(1), vectors(1)) }
+      if groups > 2 { g2.add(x[k], row(2), vectors(2)) }
       w += blocks * lanes
+      lastWeights += last * lanes
     }
   }
 }

@@ -42,6 +42,12 @@ struct TileRow {
     right = load(start + lanes)
   }
 
+  /// Only the left half of a row.
+  @inline(always) init(left start: Floats) {
+    left = load(start)
+    right = left
+  }
+
   @inline(always) mutating func add(_ a: Float, _ b0: Vector, _ b1: Vector) {
     left = fma(splat(a), b0, left)
     right = fma(splat(a), b1, right)
@@ -53,12 +59,16 @@ struct TileRow {
   }
 }
 
-/// C tile = start + A B. `rows` and `asks` are literals at every call, so that the conditions fold away.
+/// C tile = start + A B. `rows`, `isHalf` and `asks` are literals at every call, so that the conditions fold away.
+///
+/// - Parameter isHalf: only the left vector of the panel.
 @inline(always) private func tile(
-  rows: Int, asks: Bool = false, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
+  rows: Int, isHalf: Bool = false, asks: Bool = false, _ t: TileOperands, _ c: MutableFloats,
+  _ cStride: Int
 ) {
   @inline(always) func row(_ r: Int) -> TileRow {
-    TileRow(t.start + (r < rows ? r : 0) * t.startStride)
+    let start = t.start + (r < rows ? r : 0) * t.startStride
+    return isHalf ? TileRow(left: start) : TileRow(start)
   }
   var r0 = row(0)
   var r1 = row(1)
@@ -84,7 +94,7 @@ struct TileRow {
       next += t.nextBytes
     }
     let b0 = load(b)
-    let b1 = load(b + lanes)
+    let b1 = isHalf ? b0 : load(b + lanes)
     r0.add(a[0], b0, b1)
     if rows > 1 { r1.add(a[s], b0, b1) }
     if rows > 2 { r2.add(a[2 * s], b0, b1) }
@@ -102,29 +112,37 @@ struct TileRow {
     a += t.aDepthStride
     b += panelColumns
   }
-  r0.write(c)
-  if rows > 1 { r1.write(c + cStride) }
-  if rows > 2 { r2.write(c + 2 * cStride) }
-  if rows > 3 { r3.write(c + 3 * cStride) }
-  if rows > 4 { r4.write(c + 4 * cStride) }
-  if rows > 5 { r5.write(c + 5 * cStride) }
+  @inline(always) func end(_ r: Int, _ row: TileRow) {
+    guard r < rows else { return }
+    if isHalf { store(row.left, c + r * cStride) } else { row.write(c + r * cStride) }
+  }
+  end(0, r0)
+  end(1, r1)
+  end(2, r2)
+  end(3, r3)
+  end(4, r4)
+  end(5, r5)
   #if KERNELS_AVX512
-    if rows > 6 { r6.write(c + 6 * cStride) }
-    if rows > 7 { r7.write(c + 7 * cStride) }
-    if rows > 8 { r8.write(c + 8 * cStride) }
-    if rows > 9 { r9.write(c + 9 * cStride) }
-    if rows > 10 { r10.write(c + 10 * cStride) }
-    if rows > 11 { r11.write(c + 11 * cStride) }
+    end(6, r6)
+    end(7, r7)
+    end(8, r8)
+    end(9, r9)
+    end(10, r10)
+    end(11, r11)
   #endif
 }
 
-/// C tile = start + A B for 1 ... `tileRows` rows of whole panels.
-func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int) {
-  /// Tiles of less than half the height have no time to ask for more than what they load.
+/// C tile = start + A B for 1 ... `tileRows` rows of whole panels, or of their left halves.
+func multiplyTile(
+  _ rows: Int, isHalf: Bool = false, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
+) {
   @inline(always) func multiply(rows: Int) {
-    if 2 * rows >= tileRows && t.nextBytes != 0 {
+    if isHalf {
+      tile(rows: rows, isHalf: true, t, c, cStride)
+    } else if 2 * rows >= tileRows && t.nextBytes != 0 {
       tile(rows: rows, asks: true, t, c, cStride)
     } else {
+      // Tiles of less than half the height have no time to ask for more than what they load.
       tile(rows: rows, t, c, cStride)
     }
   }
@@ -150,6 +168,7 @@ func multiplyTile(_ rows: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride:
 func multiplyRaggedTile(
   _ rows: Int, _ columns: Int, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
 ) {
+  if columns == lanes { return multiplyTile(rows, isHalf: true, t, c, cStride) }
   let leftCount = columns < lanes ? columns : lanes
   let rightCount = columns - leftCount
   var sums = TileSums()
@@ -163,7 +182,7 @@ func multiplyRaggedTile(
       store(load(row, upTo: leftCount), tile + r * panelColumns)
       store(load(row + leftCount, upTo: rightCount), tile + r * panelColumns + lanes)
     }
-    multiplyTile(rows, whole, tile, panelColumns)
+    multiplyTile(rows, isHalf: columns <= lanes, whole, tile, panelColumns)
     for r in 0..<rows {
       let row = c + r * cStride
       store(load(tile + r * panelColumns), row, upTo: leftCount)

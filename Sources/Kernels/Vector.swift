@@ -124,6 +124,24 @@ struct Mask {
   p.alignedUp(toMultipleOf: 64).assumingMemoryBound(to: Float.self)
 }
 
+// MARK: - Halves
+
+/// The lower halves of two vectors, side by side.
+@inline(always) func joinHalves(_ lower: Vector, _ upper: Vector) -> Vector {
+  let half = Int32(truncatingIfNeeded: lanes / 2)
+  var v = lower
+  for lane in 0..<half { v[lane + half] = upper[lane] }
+  return v
+}
+
+/// One half of a vector, zeros above it.
+@inline(always) func half(_ v: Vector, upper: Bool) -> Vector {
+  let half = Int32(truncatingIfNeeded: lanes / 2)
+  var result = splat(0)
+  for lane in 0..<half { result[lane] = v[upper ? lane + half : lane] }
+  return result
+}
+
 // MARK: - Derived operations
 
 /// min(x, limit), NaN stays NaN.

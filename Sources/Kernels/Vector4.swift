@@ -82,6 +82,17 @@
   }
 
   extension Vector {
+    /// For constant lanes only, of which the optimizer makes shuffles.
+    @inline(always) subscript(lane: Int32) -> Float {
+      get {
+        Float(Builtin.extractelement_Vec4xFPIEEE32_Int32(register, lane._value))
+      }
+      set {
+        register = Builtin.insertelement_Vec4xFPIEEE32_FPIEEE32_Int32(
+          register, newValue._value, lane._value)
+      }
+    }
+
     @inline(always) static func + (a: Vector, b: Vector) -> Vector {
       Vector(Builtin.fadd_Vec4xFPIEEE32(a.register, b.register))
     }

@@ -128,6 +128,7 @@ import Testing
         s.initialStride = products.stride
       }
       s.format = format
+      s.narrowGroup = r.narrowGroup
       s.recurrentScales = r.scales
       if keepsGates {
         s.gates = gates.pointer + rows.lowerBound * gates.stride

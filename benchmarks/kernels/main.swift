@@ -153,6 +153,7 @@ func benchmarkStep(
   }
   s.format = format
   s.recurrentScales = r.scales
+  s.narrowGroup = r.narrowGroup
   let seconds = measure {
     kernels.lstmStep(&s)
     // The next step reads what this one wrote.

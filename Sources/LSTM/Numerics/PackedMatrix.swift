@@ -58,6 +58,8 @@ public final class PackedGates: @unchecked Sendable {
   public let units: Int
   public let kernels: KernelTable
   public let layout: PanelLayout
+  /// The last group, if it is narrow; otherwise -1.
+  public let narrowGroup: Int
   /// Empty if the matrix is `reduced`.
   public let storage: Buffer<Float>
   let reduced: PackedCodes?
@@ -72,8 +74,14 @@ public final class PackedGates: @unchecked Sendable {
     let groups = try PackedGates.groups(units: units, kernels: kernels)
     layout = PanelLayout(depth: depth, width: blocks * kernels.vectorWidth, panels: groups)
     let isReduced = format != .float32
+    let rest = units % kernels.vectorWidth
+    let isNarrow = blocks == 4 && rest > 0 && rest <= kernels.vectorWidth / 2 && !isReduced
+    narrowGroup = isNarrow ? groups - 1 : -1
     storage = try Buffer(
-      count: isReduced ? 0 : Memory.product(depth, layout.width, layout.panels))
+      count: isReduced
+        ? 0
+        : Memory.product(depth, layout.width, layout.panels)
+          - (isNarrow ? depth * layout.width / 2 : 0))
     reduced =
       isReduced ? try PackedCodes(format, depth: depth, panels: groups, kernels: kernels) : nil
   }
@@ -113,10 +121,10 @@ public final class PackedGates: @unchecked Sendable {
   private func packRows(
     _ rows: Range<Int>, _ group: Int, _ source: UnsafePointer<Float>, stride: Int, blockStride: Int
   ) {
-    let lanes = kernels.vectorWidth
-    let first = group * lanes
+    let first = group * kernels.vectorWidth
+    let lanes = group == narrowGroup ? kernels.vectorWidth / 2 : kernels.vectorWidth
     let count = min(lanes, units - first)
-    var to = storage.pointer + group * layout.panelStride + rows.lowerBound * layout.width
+    var to = storage.pointer + group * layout.panelStride + rows.lowerBound * blocks * lanes
     for k in rows {
       for block in 0..<blocks {
         to.update(from: source + k * stride + block * blockStride + first, count: count)

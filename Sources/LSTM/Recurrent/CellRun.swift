@@ -17,6 +17,11 @@ class CellRun<S: Scalar> {
   /// From x(s), h(s-1), c(s-1) to h(s), c(s), for valid rows among the thread's own.
   func forward(_ step: Int, _ rows: Range<Int>, part: Range<Int>) {}
 
+  /// Several steps with all of the thread's rows, without anything between them.
+  func forward(_ steps: Range<Int>, part: Range<Int>) {
+    for step in steps { forward(step, part, part: part) }
+  }
+
   /// Multiplications of one step and row.
   var stepWork: Int { 0 }
 

@@ -132,15 +132,19 @@ final class DirectionRun<S: Scalar>: ParallelWork {
     while first < frame.steps {
       let steps = first..<min(first + cell.inputBlock, frame.steps)
       cell.beginForward(steps, part: part)
-      for step in steps {
-        frame.forEachValidRun(step, part) { cell.forward(step, $0, part: part) }
-        if frame.hasMask { keepStates(step, part) }
-        if !frame.hiddenIsOutput && frame.description.returnSequences {
-          writeOutput(step, part, maskedOutput)
-        }
+      if frame.hasMask {
+        for step in steps { maskedStep(step, part, maskedOutput) }
+      } else {
+        cell.forward(steps, part: part)
       }
       first = steps.upperBound
     }
+  }
+
+  private func maskedStep(_ step: Int, _ part: Range<Int>, _ maskedOutput: MaskedOutput) {
+    frame.forEachValidRun(step, part) { cell.forward(step, $0, part: part) }
+    keepStates(step, part)
+    if frame.description.returnSequences { writeOutput(step, part, maskedOutput) }
   }
 
   /// At masked rows the state stays what it was.

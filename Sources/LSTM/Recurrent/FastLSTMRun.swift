@@ -19,6 +19,9 @@ final class FastLSTMRun: LSTMRun<Float> {
   /// Steps since the run was made, so that the direction alternates over calls of one step, too.
   private var stepsSoFar = 0
 
+  /// Bytes of weights that the first-level cache holds beside what a step reads and writes.
+  private static let nearest = 24 << 10
+
   init(
     _ frame: SequenceFrame<Float>, _ cell: LSTMDescription, packed: CellWeights,
     weights: CellPointers<Float>, gradients: CellPointers<Float>
@@ -27,8 +30,12 @@ final class FastLSTMRun: LSTMRun<Float> {
     self.gradients = gradients
     blocks = cell.kernelBlocks(stride: packed.blockStride)
     let drops = frame.description.recurrentDropout > 0
-    // Few inputs cost the step less than a product of their own.
-    let multipliesInStep = cell.isFused && !drops && (frame.steps == 1 || frame.inputWidth <= 4)
+    // Few inputs, and weights that stay in the nearest cache, cost the step less than a product of their own.
+    let bytes =
+      packed.columns * (frame.inputWidth + cell.outputWidth) * MemoryLayout<Float>.stride
+    let multipliesInStep =
+      cell.isFused && !drops
+      && (frame.steps == 1 || frame.inputWidth <= 4 || bytes <= FastLSTMRun.nearest)
     inputProduct = multipliesInStep ? nil : try InputProduct(frame, columns: packed.columns)
     squashed =
       cell.layerNorm
@@ -58,6 +65,16 @@ final class FastLSTMRun: LSTMRun<Float> {
       bias: cell.layerNorm ? nil : UnsafePointer(packed.bias.pointer))
   }
 
+  override func forward(_ steps: Range<Int>, part: Range<Int>) {
+    guard isFusedOnly, var arguments = stepArguments(part) else {
+      return super.forward(steps, part: part)
+    }
+    for step in steps {
+      place(&arguments, step, part.lowerBound, part)
+      kernels.lstmStep(&arguments)
+    }
+  }
+
   override func forward(_ step: Int, _ rows: Range<Int>, part: Range<Int>) {
     if cell.isFused && activeDropout == nil {
       fusedStep(step, rows, part)
@@ -81,9 +98,12 @@ final class FastLSTMRun: LSTMRun<Float> {
     finishBlock(block, part, parts)
   }
 
-  override var dividesUnits: Bool {
+  /// Nothing follows the fused step.
+  private var isFusedOnly: Bool {
     cell.isFused && activeDropout == nil && cell.projection == nil && cell.zoneout == 0
   }
+
+  override var dividesUnits: Bool { isFusedOnly }
 
   override var backwardUnit: Int {
     dividesUnits && !cell.truncatesGates && tape.backward?.cell == nil ? kernels.panelWidth : 0
@@ -119,7 +139,8 @@ final class FastLSTMRun: LSTMRun<Float> {
   private func fusedStep(
     _ step: Int, _ rows: Range<Int>, _ part: Range<Int>, groups: Range<Int>? = nil
   ) {
-    guard var arguments = stepArguments(step, rows, part, groups: groups) else { return }
+    guard var arguments = stepArguments(rows, groups: groups) else { return }
+    place(&arguments, step, rows.lowerBound, part)
     kernels.lstmStep(&arguments)
   }
 
@@ -129,46 +150,60 @@ final class FastLSTMRun: LSTMRun<Float> {
       cell.projection == nil, cell.zoneout == 0, frame.description.dropout == 0
     else { return nil }
     let all = 0..<frame.batch
-    var arguments = stepArguments(0, all, all)
-    arguments?.cell = cells.at(-1)
+    guard var arguments = stepArguments(all) else { return nil }
+    place(&arguments, 0, 0, all)
+    arguments.cell = cells.at(-1)
     return arguments
   }
 
-  private func stepArguments(
-    _ step: Int, _ rows: Range<Int>, _ part: Range<Int>, groups: Range<Int>? = nil
-  ) -> LSTMStepArguments? {
+  /// What is the same for all steps; `place` has to follow.
+  private func stepArguments(_ rows: Range<Int>, groups: Range<Int>? = nil) -> LSTMStepArguments? {
     guard let recurrent = packed.fusedRecurrent else { return nil }
     let groups = groups ?? 0..<recurrent.groups
-    let first = rows.lowerBound
-    let z0 = inputProduct?.at(offset: step % inputBlock, row: first, part: part)
+    let row = tape.blockOutput.base
     var arguments = LSTMStepArguments(
       rows: rows.count, blocks: blocks, firstGroup: groups.lowerBound, endGroup: groups.upperBound,
-      initial: z0 ?? packed.bias.pointer, initialStride: inputProduct?.stride ?? 0,
-      hiddenWidth: cell.outputWidth, hidden: frame.hidden.at(step - 1, first),
-      hiddenStride: frame.hidden.stride, recurrentWeights: recurrent.weights,
-      previousCell: cells.at(step - 1, first), previousCellStride: cells.stride,
-      cell: tape.newCell.at(step, first), cellStride: tape.newCell.stride,
-      output: tape.blockOutput.at(step, first), outputStride: tape.blockOutput.stride)
+      initial: packed.bias.pointer, initialStride: inputProduct?.stride ?? 0,
+      hiddenWidth: cell.outputWidth, hidden: row, hiddenStride: frame.hidden.stride,
+      recurrentWeights: recurrent.weights,
+      previousCell: row, previousCellStride: cells.stride,
+      cell: row, cellStride: tape.newCell.stride,
+      output: row, outputStride: tape.blockOutput.stride)
     if inputProduct == nil, let input = packed.fusedInput {
       arguments.inputWidth = frame.inputWidth
-      arguments.input = UnsafePointer(frame.input(step) + first * frame.inputStride)
       arguments.inputStride = frame.inputStride
       arguments.inputWeights = input.weights
       arguments.inputScales = input.scales
     }
     arguments.format = packed.format
     arguments.recurrentScales = recurrent.scales
-    // Every other step reads the weights from the end, where the last one stopped.
-    arguments.descends = (stepsSoFar &+ step) & 1 != 0
-    if frame.keeps {
-      arguments.gates = tape.gates.at(step, first)
-      arguments.gatesStride = tape.gates.stride
-    }
+    arguments.narrowGroup = recurrent.narrowGroup
+    arguments.gatesStride = tape.gates.stride
     arguments.inputPeephole = UnsafePointer(packed.vector(.inputPeephole))
     arguments.forgetPeephole = UnsafePointer(packed.vector(.forgetPeephole))
     arguments.outputPeephole = UnsafePointer(packed.vector(.outputPeephole))
     arguments.cellClip = cell.cellClip.map { Float($0) } ?? .infinity
     return arguments
+  }
+
+  /// Points to what a step reads and writes, from row `first` on.
+  @inline(__always)
+  private func place(
+    _ arguments: inout LSTMStepArguments, _ step: Int, _ first: Int, _ part: Range<Int>
+  ) {
+    if let inputProduct {
+      arguments.initial = UnsafePointer(
+        inputProduct.at(offset: step % inputProduct.steps, row: first, part: part))
+    } else {
+      arguments.input = UnsafePointer(frame.input(step) + first * frame.inputStride)
+    }
+    arguments.hidden = UnsafePointer(frame.hidden.at(step - 1, first))
+    arguments.previousCell = UnsafePointer(cells.at(step - 1, first))
+    arguments.cell = tape.newCell.at(step, first)
+    arguments.output = tape.blockOutput.at(step, first)
+    if frame.keeps { arguments.gates = tape.gates.at(step, first) }
+    // Every other step reads the weights from the end, where the last one stopped.
+    arguments.descends = (stepsSoFar &+ step) & 1 != 0
   }
 
   // MARK: Products and element-wise kernels

@@ -53,6 +53,8 @@ public struct OuterProductArguments {
   public var aStride: Int
   public var d: UnsafePointer<Float>
   public var dStride: Int
+  /// Where D's columns are, if not side by side.
+  public var dBlocks: ColumnBlocks?
   public var c: UnsafeMutablePointer<Float>
   public var cStride: Int
   /// Another A and C for the same D, which then is packed once for both.
@@ -78,6 +80,21 @@ public struct OuterProductArguments {
     self.cStride = cStride
     self.scratch = scratch
     self.scratchCount = scratchCount
+  }
+}
+
+/// Columns in blocks (a cell's gates) with padding between them.
+public struct ColumnBlocks {
+  /// Columns of a block, and floats from one block to the next: at least `width`, and whole vectors.
+  public var width: Int
+  public var stride: Int
+  /// The column that is meant by column 0.
+  public var first: Int
+
+  public init(width: Int, stride: Int, first: Int = 0) {
+    self.width = width
+    self.stride = stride
+    self.first = first
   }
 }
 

@@ -95,9 +95,14 @@ private func addProducts(
   var j = 0
   while j < p.columns {
     let columns = p.columns - j < stripColumns ? p.columns - j : stripColumns
-    let strip = p.d + m * p.dStride + j
-    packPanels(rows, columns, strip, p.dStride, p.scratch)
-    var ahead = StripAhead(strip + columns, p.columns - j - columns, p.dStride)
+    let strip = Strip(p, m, j)
+    if p.dBlocks == nil {
+      packPanels(rows, columns, strip.start, p.dStride, p.scratch)
+    } else {
+      packPieces(rows, columns, strip, p.dStride, p.scratch)
+    }
+    let next = Strip(p, m, j + columns)
+    var ahead = StripAhead(next.start, p.columns - j - columns, p.dStride)
     let cBytes = p.columns * MemoryLayout<Float>.stride
     addStrip(rows, one, Floats(p.scratch), j, columns, cBytes, &ahead)
     if let two { addStrip(rows, two, Floats(p.scratch), j, columns, cBytes, &ahead) }
@@ -212,6 +217,73 @@ private func packPanels(
         store(load(from + lanes), to + lanes)
       } else {
         for i in 0..<panelColumns { to[i] = j + i < columns ? from[i] : 0 }
+      }
+      to += rows * panelColumns
+      j += panelColumns
+    }
+  }
+}
+
+/// Where a strip of D begins.
+private struct Strip {
+  var start: Floats
+  /// Columns that are side by side there.
+  var left: Int
+  /// Of the blocks that follow, and of what lies between two.
+  let width: Int
+  let gap: Int
+
+  @inline(always) init(_ p: OuterProductArguments, _ m: Int, _ j: Int) {
+    let row = p.d + m * p.dStride
+    guard let blocks = p.dBlocks, blocks.width > 0 else {
+      start = row + j
+      left = p.columns - j
+      width = 0
+      gap = 0
+      return
+    }
+    let column = blocks.first + j
+    let within = column % blocks.width
+    start = row + column / blocks.width * blocks.stride + within
+    left = blocks.width - within
+    width = blocks.width
+    gap = blocks.stride - blocks.width
+  }
+}
+
+/// Packs rows of a strip of D whose columns are in blocks. Missing columns are not written.
+private func packPieces(
+  _ rows: Int, _ columns: Int, _ strip: Strip, _ stride: Int, _ packed: MutableFloats
+) {
+  for row in 0..<rows {
+    // What is copied in whole vectors may reach behind a row on both sides: the next row, which comes later, and D's
+    // next block.
+    let isInside = row > 0 && row < rows - 1
+    var to = packed + row * panelColumns
+    var from = strip.start + row * stride
+    var left = strip.left
+    var j = 0
+    while j < columns {
+      let panel = columns - j < panelColumns ? columns - j : panelColumns
+      var done = 0
+      while done < panel {
+        let count = left < panel - done ? left : panel - done
+        if isInside {
+          var i = 0
+          while i < count {
+            store(load(from + i), to + done + i)
+            i += lanes
+          }
+        } else {
+          for i in 0..<count { to[done + i] = from[i] }
+        }
+        done += count
+        from += count
+        left -= count
+        if left == 0 {
+          from += strip.gap
+          left = strip.width
+        }
       }
       to += rows * panelColumns
       j += panelColumns

@@ -129,6 +129,53 @@ import Testing
     }
   }
 
+  /// D in blocks with padding between them, whole or from some column on, upwards or downwards.
+  @Test(arguments: instructionSets) func outerProductOfBlocks(set: InstructionSet) throws {
+    var random = Random(11)
+    let kernels = set.kernels
+    for (rows, units, blocks) in [
+      (1, 1, 4), (2, 24, 4), (17, 3, 4), (40, 24, 4), (300, 40, 3), (9, 100, 4), (64, 17, 1),
+    ] {
+      let stride = try Memory.rowStride(units)
+      let a = try Matrix(rows, 13, random: &random)
+      let padded = try Matrix(rows, blocks * stride, stride: blocks * stride, random: &random)
+      let d = try Matrix(rows, blocks * units)
+      for row in 0..<rows {
+        for column in 0..<blocks * units {
+          d[row, column] = padded[row, column / units * stride + column % units]
+        }
+      }
+      let initial = try Matrix(13, blocks * units, stride: blocks * units, random: &random)
+      for first in [0, 1, blocks * units / 2] {
+        for descends in [false, true] {
+          let columns = blocks * units - first
+          let c = try initial.copy()
+          let scratch = try Buffer<Float>(count: kernels.outerProductScratch(rows, 13))
+          let last = descends ? rows - 1 : 0
+          let sign = descends ? -1 : 1
+          var arguments = OuterProductArguments(
+            rows: rows, depth: 13, columns: columns, a: a.pointer + last * a.stride,
+            aStride: sign * a.stride, d: padded.pointer + last * padded.stride,
+            dStride: sign * padded.stride, c: c.pointer + first, cStride: c.stride,
+            scratch: scratch.pointer, scratchCount: scratch.count)
+          arguments.dBlocks = ColumnBlocks(width: units, stride: stride, first: first)
+          kernels.outerProduct(&arguments)
+          var expected = initial.values
+          for k in 0..<13 {
+            for n in first..<blocks * units {
+              for m in descends ? Array((0..<rows).reversed()) : Array(0..<rows) {
+                let at = k * blocks * units + n
+                expected[at] = set.fma(a[m, k], d[m, n], expected[at])
+              }
+            }
+          }
+          #expect(sameBits(c.values, expected), "\(rows) rows, \(blocks) x \(units)")
+          #expect(c.isIntact)
+        }
+      }
+    }
+  }
+
   /// C + Aᵀ D.
   private func added(_ a: Matrix, _ d: Matrix, to c: Matrix, _ set: InstructionSet) -> [Float] {
     var sums = c.values

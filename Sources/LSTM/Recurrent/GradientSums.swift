@@ -13,7 +13,10 @@ struct GradientPanels {
     let rows = try Memory.product(frame.sums.block, frame.batch)
     // Those of W and R at once, each with whole tiles.
     let matrices = frame.inputWidth + ParallelKernels.rowUnit + cell.outputWidth
-    count = kernels.outerProductScratch(rows, max(matrices, cell.units))
+    // And the padded sums of a bias of up to four blocks.
+    count = try max(
+      kernels.outerProductScratch(rows, max(matrices, cell.units)),
+      Memory.product(4, Memory.rowStride(cell.units)))
     base = try frame.plan.arena.allocate(
       count: Memory.product(count, GradientPanels.parts), zeroed: false)
   }
@@ -52,13 +55,9 @@ struct GradientSums {
     aStride: Int, d: UnsafePointer<Float>, dStride: Int, second: OuterFactor? = nil
   ) {
     guard let w else { return }
-    forEachBlock { column, from, width in
-      var second = second
-      second?.c += column
-      addOuter(
-        w + column, stride: blocks * units, rows: rows, depth: depth, columns: width, a: a,
-        aStride: aStride, d: d + from, dStride: dStride, second: second)
-    }
+    addOuter(
+      w, stride: blocks * units, rows: rows, depth: depth, columns: blocks * units, a: a,
+      aStride: aStride, d: d, dStride: dStride, dBlocks: columnBlocks, second: second)
   }
 
   /// One block of W.
@@ -76,12 +75,13 @@ struct GradientSums {
   func addOuter(
     _ w: UnsafeMutablePointer<Float>, stride: Int, rows: Int, depth: Int, columns: Int,
     a: UnsafePointer<Float>, aStride: Int, d: UnsafePointer<Float>, dStride: Int,
-    second: OuterFactor? = nil
+    dBlocks: ColumnBlocks? = nil, second: OuterFactor? = nil
   ) {
     guard let scratch = panel.baseAddress else { return }
     var arguments = OuterProductArguments(
       rows: rows, depth: depth, columns: columns, a: a, aStride: aStride, d: d,
       dStride: dStride, c: w, cStride: stride, scratch: scratch, scratchCount: panel.count)
+    arguments.dBlocks = dBlocks
     var second = second
     if descends {
       turn(&arguments.a, &arguments.aStride, rows)
@@ -94,7 +94,11 @@ struct GradientSums {
     if columns >= parts * kernels.panelWidth {
       let share = ParallelKernels.share(columns, unit: kernels.panelWidth, part, parts)
       arguments.columns = share.count
-      arguments.d += share.lowerBound
+      if dBlocks == nil {
+        arguments.d += share.lowerBound
+      } else {
+        arguments.dBlocks?.first = share.lowerBound
+      }
       arguments.c += share.lowerBound
       arguments.second = second
       arguments.second?.c += share.lowerBound
@@ -122,11 +126,17 @@ struct GradientSums {
     _ b: UnsafeMutablePointer<Float>?, rows: Int, d: UnsafePointer<Float>, dStride: Int,
     z: UnsafePointer<Float>? = nil, zStride: Int = 0
   ) {
-    guard let b else { return }
-    forEachBlock { column, from, width in
-      addSums(
-        b + column, rows: rows, columns: width, d: d + from, dStride: dStride,
-        z: z.map { $0 + from }, zStride: zStride)
+    guard let b, part == parts - 1, let padded = panel.baseAddress else { return }
+    let width = blocks * blockStride
+    guard units < blockStride else {
+      return addSums(b, rows: rows, columns: width, d: d, dStride: dStride, z: z, zStride: zStride)
+    }
+    for block in 0..<blocks {
+      (padded + block * blockStride).update(from: b + block * units, count: units)
+    }
+    addSums(padded, rows: rows, columns: width, d: d, dStride: dStride, z: z, zStride: zStride)
+    for block in 0..<blocks {
+      (b + block * units).update(from: padded + block * blockStride, count: units)
     }
   }
 
@@ -154,14 +164,9 @@ struct GradientSums {
     stride = -stride
   }
 
-  /// Calls `body` with (canonical column, padded column, width); all blocks at once if there is no
-  /// padding.
-  private func forEachBlock(_ body: (Int, Int, Int) -> Void) {
-    if units == blockStride {
-      body(0, 0, blocks * units)
-    } else {
-      for block in 0..<blocks { body(block * units, block * blockStride, units) }
-    }
+  /// nil if there is no padding between the blocks.
+  private var columnBlocks: ColumnBlocks? {
+    units == blockStride ? nil : ColumnBlocks(width: units, stride: blockStride)
   }
 }
 

@@ -51,6 +51,17 @@ public final class PackedMatrix<S: Scalar>: @unchecked Sendable {
   }
 }
 
+extension PackedMatrix where S == Float {
+  /// C += A · self, for `rows` rows.
+  func addProduct(
+    rows: Int, a: UnsafePointer<Float>, aStride: Int, c: UnsafeMutablePointer<Float>, cStride: Int
+  ) {
+    var arguments = ProductArguments(
+      rows: rows, a: a, aStride: aStride, b: self, c: c, cStride: cStride, accumulates: true)
+    kernels.product(&arguments)
+  }
+}
+
 /// A weight matrix (`depth` x blocks of `units` columns) in the order in which the kernels' fused steps
 /// read it: for each group of `vectorWidth` units its blocks side by side (``PanelLayout``).
 public final class PackedGates: @unchecked Sendable {

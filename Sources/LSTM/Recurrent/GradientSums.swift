@@ -103,15 +103,18 @@ struct GradientSums {
       arguments.second = second
       arguments.second?.c += share.lowerBound
     } else {
-      let share = ParallelKernels.share(depth, unit: ParallelKernels.rowUnit, part, parts)
-      arguments.depth = share.count
-      arguments.a += share.lowerBound
-      arguments.c += share.lowerBound * stride
+      let first = shareOfRows(
+        OuterFactor(depth: depth, a: arguments.a, aStride: arguments.aStride, c: w, cStride: stride)
+      )
+      arguments.depth = first.depth
+      arguments.a = first.a
+      arguments.c = first.c
       arguments.second = second.map { shareOfRows($0) }
     }
     kernels.outerProduct(&arguments)
   }
 
+  /// This thread's share of the rows of a matrix.
   private func shareOfRows(_ factor: OuterFactor) -> OuterFactor {
     let share = ParallelKernels.share(factor.depth, unit: ParallelKernels.rowUnit, part, parts)
     var own = factor

@@ -77,7 +77,8 @@ int main(int count, char **arguments) {
     SUCCEEDS(carousel_network_initialize(networks[1], 5));
     for (i = 0; i < 2; i++) digest = 1, add_parameters(networks[i]), digests[i] = digest;
     duration = time_of_save(networks[0], path);
-    for (i = 0; i < kills && broken < 10; i++) {
+    /* On, where a busy machine makes most of the moments fall between two saves. */
+    for (i = 0; (i < kills || temporaries <= kills / 10) && i < 10 * kills && broken < 10; i++) {
         carousel_save_options options;
         pid_t child;
         int status, which;
@@ -113,7 +114,7 @@ int main(int count, char **arguments) {
            i, seen[0], seen[1], broken, temporaries);
     CHECK(broken == 0);
     CHECK(others == 0);
-    CHECK(seen[0] + seen[1] == kills);
+    CHECK(seen[0] + seen[1] == i);
     /* The moments were in the midst of it. */
     CHECK(seen[0] > 0 && seen[1] > 0);
     CHECK(kills < 100 || temporaries > kills / 10);

@@ -30,13 +30,36 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_importing_takes_little_beyond_numpy() -> None:
     code = (
-        "import time, numpy, dataclasses, json, ctypes\n"
+        "import time, numpy\n"
         "start = time.process_time()\nimport carousel\nprint(time.process_time() - start)\n"
         "import sys\nassert not {'matplotlib', 'tqdm', 'h5py'} & set(sys.modules)"
     )
     done = [python(code) for _ in range(3)]
     assert all(one.returncode == 0 for one in done), done[0].stderr
     assert min(float(one.stdout) for one in done) < 0.1
+
+
+def test_a_program_that_runs_a_model_imports_no_layers(tmp_path: Path) -> None:
+    carousel.Network([carousel.LSTM(3)], input_size=2).save(tmp_path / "model.h5")
+    done = python(
+        "import sys, numpy\nbefore = set(sys.modules)\nimport carousel\n"
+        f"net = carousel.load({str(tmp_path / 'model.h5')!r})\n"
+        "assert net(numpy.zeros((1, 4, 2))).shape == (1, 3)\n"
+        "print(*set(sys.modules) - before)"
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert not {"carousel.layers", "carousel._build", "dataclasses", "json", "pathlib"} & loaded
+
+
+def test_layers_are_found_by_name() -> None:
+    assert list(carousel._LAYERS) == list(layers.__all__)
+    code = (
+        "import carousel\nassert carousel.layers.LSTM is carousel.LSTM is vars()['carousel'].LSTM"
+    )
+    assert python(code).returncode == 0
+    code = "from carousel import *\nprint(LSTM(3), layers)"
+    assert python(code).returncode == 0
 
 
 def test_a_missing_library_names_the_paths_tried(tmp_path: Path) -> None:

@@ -19,21 +19,32 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import layers
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
 from .files import inspect, load
-from .layers import *  # noqa: F403
-from .layers import __all__ as _layers
 from .network import Network
 
 if TYPE_CHECKING:
-    from . import plot
+    from . import layers, plot
+    from .layers import *  # noqa: F403
 
 __version__ = "1.0.0"
 
+#: The names of :mod:`carousel.layers`. Its 41 dataclasses take longer to import than all the rest,
+#: and a program that loads a model does not need them.
+_LAYERS = (
+    *("ELU", "GRU", "LSTM", "Activation", "Add", "AlphaDropout", "Average"),
+    *("AveragePooling1D", "BatchNormalization", "Bidirectional", "Concatenate", "Conv1D"),
+    *("Dense", "Dropout", "Embedding", "Flatten", "GaussianDropout", "GaussianNoise"),
+    *("GlobalAveragePooling1D", "GlobalMaxPooling1D", "Input", "Layer"),
+    *("LayerNormalization", "LeakyReLU", "Masking", "MaxPooling1D", "Maximum", "Minimum"),
+    *("Multiply", "PReLU", "Permute", "ReLU", "RepeatVector", "Reshape", "SimpleRNN"),
+    *("Softmax", "SpatialDropout1D", "Subtract", "Tensor", "TimeDistributed"),
+    *("UpSampling1D", "ZeroPadding1D"),
+)
 #: What is imported when it is first asked for, and where it is.
 _LATER = {
+    **dict.fromkeys(_LAYERS, "layers"),
     "Stream": "stream",
     "Gradients": "tape",
     "Trace": "trace",
@@ -57,8 +68,8 @@ _LATER = {
     "OutputError": "quantization",
 }
 _MODULES = (
-    *("block", "losses", "optimizers", "plot", "quantization", "stream", "tape", "trace"),
-    "training",
+    *("block", "layers", "losses", "optimizers", "plot", "quantization", "stream", "tape"),
+    *("trace", "training"),
 )
 
 __all__ = [
@@ -76,7 +87,6 @@ __all__ = [
     "threads",
     *_LATER,
     *(name for name in _errors if name != "error_for_status"),
-    *_layers,
 ]
 
 
@@ -106,7 +116,8 @@ def library_version() -> str:
 
 def library_path() -> str:
     """The file that it was loaded from."""
-    return str(_lib().path)
+    path: str = _lib().path
+    return path
 
 
 def build_info() -> str:
@@ -124,7 +135,7 @@ def threads() -> int:
 
 def set_threads(count: int) -> None:
     """Sets that number; 0: as many as there are processors."""
-    from ._build import integer
+    from ._values import integer
 
     _lib().carousel_set_threads(integer(count, "threads"))
 

@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable, Union
 
 from . import _library as c
 from . import layers
 from ._arrays import int64_array, text_array
+from ._values import integer, nonzero, real
 from .errors import InvalidArgumentError, UnsupportedModelError
 
-_LARGEST = 2**63 - 1
-
-# --- numbers and activations -------------------------------------------------------------------
-
-
-def integer(value: Any, what: str) -> int:
-    """An int64; ctypes would wrap larger ones round without a word."""
-    try:
-        number = value.__index__()
-    except (AttributeError, TypeError):
-        raise InvalidArgumentError(f"{what} must be an integer, not {value!r}") from None
-    if not -_LARGEST - 1 <= number <= _LARGEST:
-        raise InvalidArgumentError(f"{what} is out of range: {number}")
-    return int(number)
-
-
-def real(value: Any, what: str, none: float = 0.0) -> float:
-    """A float; None becomes ``none``."""
-    if value is None:
-        return none
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(f"{what} must be a number, not {value!r}") from None
-
-
-def nonzero(value: Any, what: str) -> float:
-    """A float where the library takes zero for "the default"."""
-    return real(value, what) or sys.float_info.min
+# --- activations -------------------------------------------------------------------------------
 
 
 _LINEAR, _HARD, _RELU, _ELU = 1, 4, 6, 7

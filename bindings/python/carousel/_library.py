@@ -24,7 +24,6 @@ from ctypes import (
     c_void_p,
 )
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Callable
 
 from .errors import InvalidArgumentError, LibraryError, error_for_status
@@ -679,28 +678,27 @@ def file_names() -> tuple[str, ...]:
     return ("libcarousel.so", "libcarousel.so.1")
 
 
-def candidates() -> list[Path]:
+def candidates() -> list[str]:
     """Where the library may be, best first: $CAROUSEL_LIBRARY alone if it is set; else the
     package's own folder (a wheel), then the build folder of the checkout that holds this file."""
     named = os.environ.get("CAROUSEL_LIBRARY")
     if named:
-        path = Path(named)
-        return [path / name for name in file_names()] if path.is_dir() else [path]
-    package = Path(__file__).resolve().parent
-    folders = [package]
-    if len(package.parents) > 2:
-        folders.append(package.parents[2] / "build")
-    return [folder / name for folder in folders for name in file_names()]
+        is_folder = os.path.isdir(named)
+        return [os.path.join(named, name) for name in file_names()] if is_folder else [named]
+    package = os.path.dirname(os.path.realpath(__file__))
+    checkout = os.path.normpath(os.path.join(package, "..", "..", ".."))
+    folders = [package, os.path.join(checkout, "build")]
+    return [os.path.join(folder, name) for folder in folders for name in file_names()]
 
 
-def _open() -> tuple[ctypes.CDLL, Path]:
+def _open() -> tuple[ctypes.CDLL, str]:
     tried = []
     for path in candidates():
-        if not path.exists():
+        if not os.path.exists(path):
             tried.append(f"  {path}: not there")
             continue
         try:
-            return ctypes.CDLL(str(path)), path
+            return ctypes.CDLL(path), path
         except OSError as error:
             tried.append(f"  {path}: {error}")
     raise LibraryError(
@@ -712,7 +710,7 @@ def _open() -> tuple[ctypes.CDLL, Path]:
 class Library:
     """The functions as attributes under their C names, each bound when it is first used."""
 
-    path: Path
+    path: str
 
     def __init__(self) -> None:
         self._cdll, self.path = _open()

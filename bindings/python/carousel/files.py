@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import math
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from . import _arrays as arrays
 from . import _library as c
-from ._build import integer
+from ._values import integer
 from .errors import InvalidArgumentError
 from .network import Network, Path
 from .quantization import precision_code
@@ -38,6 +37,8 @@ def _options(
         # The library counts from 1; 0 is what the file says.
         code = 0 if dtype is None else arrays.dtype_code(dtype) + 1
     if config is not None and not isinstance(config, str):
+        import json
+
         config = json.dumps(config)
     return c.LoadOptions(
         format=c.encode(format, "format"),
@@ -127,6 +128,8 @@ def inspect(
 
     Works for files of weights alone, too. ``untrusted`` as for :func:`load`.
     """
+    import json
+
     options = _options(format, config, 0, True, None, untrusted=untrusted)
     text = c.read_text(c.library().carousel_inspect, c.encode_path(path), ctypes.byref(options))
     found: dict[str, Any] = json.loads(text)

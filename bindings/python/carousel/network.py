@@ -6,7 +6,6 @@ import ctypes
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -17,8 +16,8 @@ from typing import (
 import numpy as np
 
 from . import _arrays as arrays
-from . import _build
 from . import _library as c
+from ._values import integer
 from .errors import InvalidArgumentError, NotFoundError, ShapeError
 from .quantization import PRECISIONS, layer_quantization, measure, precision_code, read_parameter
 
@@ -125,6 +124,8 @@ class Network:
         dtype: Any = "float32",
         seed: int = 0,
     ) -> None:
+        from . import _build
+
         code = arrays.dtype_code(dtype)
         if layers is not None:
             if inputs is not None or outputs is not None:
@@ -508,7 +509,7 @@ class Network:
         options = c.SaveOptions(
             format=c.encode(format, "format"),
             prefix=c.encode(prefix, "prefix"),
-            compression=_build.integer(compression, "compression"),
+            compression=integer(compression, "compression"),
         )
         self._lib.carousel_network_save(self._handle, c.encode_path(path), ctypes.byref(options))
 
@@ -734,7 +735,7 @@ class Network:
         size = ctypes.c_size_t()
         self._lib.carousel_network_get_tape_size(
             self._handle,
-            _build.integer(batch, "batch"),
+            integer(batch, "batch"),
             times,
             len(self.inputs),
             ctypes.byref(size),
@@ -743,7 +744,7 @@ class Network:
 
 
 def _seed(seed: Any) -> int:
-    return _build.integer(seed, "seed") % 2**64
+    return integer(seed, "seed") % 2**64
 
 
 def _restore(text: str, dtype: str, values: bytes) -> Network:
@@ -752,24 +753,24 @@ def _restore(text: str, dtype: str, values: bytes) -> Network:
     return network
 
 
-@dataclass
 class _Call:
     """The arguments of one call, checked and as the library takes them; keeps the arrays alive."""
 
-    network: Network
-    x: Any
-    lengths: Any
-    initial_state: Any
-    mask: Any
-    padding: str | None
-    training: bool
-    seed: int
-    threads: int
-
-    def __post_init__(self) -> None:
-        network = self.network
+    def __init__(
+        self,
+        network: Network,
+        x: Any,
+        lengths: Any,
+        initial_state: Any,
+        mask: Any,
+        padding: str | None,
+        training: bool,
+        seed: int,
+        threads: int,
+    ) -> None:
+        self.network = network
         network._refresh()
-        self.held = self._inputs()
+        self.held = self._inputs(x)
         self.inputs = arrays.describe_all(self.held)
         self.batch = self.held[0].shape[0]
         self.times = arrays.int64_array(
@@ -778,26 +779,25 @@ class _Call:
                 for array, signal in zip(self.held, network.inputs)
             ]
         )
-        if self.padding not in _PADDINGS:
-            raise InvalidArgumentError(f"padding must be 'hold' or 'zero', not {self.padding!r}")
+        if padding not in _PADDINGS:
+            raise InvalidArgumentError(f"padding must be 'hold' or 'zero', not {padding!r}")
         self.options = c.RunOptions(
-            padding=_PADDINGS[self.padding],
-            threads=_build.integer(self.threads, "threads"),
-            training=bool(self.training),
-            seed=_seed(self.seed),
+            padding=_PADDINGS[padding],
+            threads=integer(threads, "threads"),
+            training=bool(training),
+            seed=_seed(seed),
         )
-        if self.lengths is not None:
-            self._set_lengths()
-        if self.mask is not None:
-            self._set_mask()
-        if self.initial_state is not None:
-            self._states = network._flat_states(self.initial_state, "initial_state", self.batch)
+        if lengths is not None:
+            self._set_lengths(lengths)
+        if mask is not None:
+            self._set_mask(mask)
+        if initial_state is not None:
+            self._states = network._flat_states(initial_state, "initial_state", self.batch)
             self.options.initial_states = arrays.describe_all(self._states)
             self.options.initial_state_count = len(self._states)
 
-    def _inputs(self) -> list[np.ndarray]:
+    def _inputs(self, given: Any) -> list[np.ndarray]:
         signals = self.network.inputs
-        given = self.x
         if isinstance(given, dict):
             missing = [signal.name for signal in signals if signal.name not in given]
             if missing:
@@ -817,8 +817,8 @@ class _Call:
             raise ShapeError(f"{name} must be {signal.axes}, got an array of shape {array.shape}")
         return arrays.readable(array)
 
-    def _set_lengths(self) -> None:
-        lengths = np.asarray(self.lengths)
+    def _set_lengths(self, given: Any) -> None:
+        lengths = np.asarray(given)
         if lengths.shape != (self.batch,):
             raise ShapeError(
                 f"lengths: one for each of the {self.batch} rows, got shape {lengths.shape}"
@@ -829,8 +829,8 @@ class _Call:
         self._lengths = np.ascontiguousarray(whole)
         self.options.lengths = self._lengths.ctypes.data
 
-    def _set_mask(self) -> None:
-        mask = np.asarray(self.mask)
+    def _set_mask(self, given: Any) -> None:
+        mask = np.asarray(given)
         time = max(self.times)
         if mask.shape != (self.batch, time):
             raise ShapeError(f"mask must be (batch, time) = {(self.batch, time)}, got {mask.shape}")

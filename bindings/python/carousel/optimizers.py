@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import _library as c
-from ._build import integer, real
+from ._values import integer, real
 from .errors import InvalidArgumentError
 
 __all__ = [

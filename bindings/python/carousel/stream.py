@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _arrays as arrays
 from . import _library as c
-from ._build import integer
+from ._values import integer
 from .errors import ShapeError
 
 if TYPE_CHECKING:

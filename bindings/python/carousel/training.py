@@ -16,7 +16,7 @@ import numpy as np
 from . import _arrays as arrays
 from . import _library as c
 from . import losses as loss_rules
-from ._build import integer, real
+from ._values import integer, real
 from .errors import InvalidArgumentError, ShapeError, StoppedError
 from .optimizers import ConstantRate, Schedule, optimizer_named
 

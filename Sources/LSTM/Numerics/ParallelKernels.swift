@@ -49,7 +49,6 @@ enum ParallelKernels {
       return
     }
     var job = Job(arguments: arguments, kernels: kernels)
-    job.splitsRows = arguments.columns < threads * kernels.panelWidth
     run(&job, threads) { raw, part, parts in
       ParallelKernels.outerProductShare(
         raw.assumingMemoryBound(to: Job<OuterProductArguments>.self).pointee, part, parts)
@@ -63,17 +62,7 @@ enum ParallelKernels {
       var own = job.arguments
       own.scratch = scratch
       own.scratchCount = count
-      if job.splitsRows {
-        let rows = ParallelKernels.share(own.depth, unit: ParallelKernels.rowUnit, part, parts)
-        own.depth = rows.count
-        own.a += rows.lowerBound
-        own.c += rows.lowerBound * own.cStride
-      } else {
-        let columns = ParallelKernels.share(own.columns, unit: job.kernels.panelWidth, part, parts)
-        own.columns = columns.count
-        own.d += columns.lowerBound
-        own.c += columns.lowerBound
-      }
+      own.takeShare(part, of: parts, job.kernels)
       job.kernels.outerProduct(&own)
     }
   }
@@ -106,5 +95,34 @@ enum ParallelKernels {
     let units = (count + unit - 1) / unit
     let first = min(count, units * part / parts * unit)
     return first..<min(count, units * (part + 1) / parts * unit)
+  }
+}
+
+extension OuterProductArguments {
+  /// One thread's part: some columns, or some rows where there are too few columns for all threads.
+  mutating func takeShare(_ part: Int, of parts: Int, _ kernels: KernelTable) {
+    guard columns >= parts * kernels.panelWidth else {
+      var first = OuterFactor(depth: depth, a: a, aStride: aStride, c: c, cStride: cStride)
+      first.takeShare(part, of: parts)
+      depth = first.depth
+      a = first.a
+      c = first.c
+      second?.takeShare(part, of: parts)
+      return
+    }
+    let share = ParallelKernels.share(columns, unit: kernels.panelWidth, part, parts)
+    columns = share.count
+    if dBlocks == nil { d += share.lowerBound } else { dBlocks?.first += share.lowerBound }
+    c += share.lowerBound
+    second?.c += share.lowerBound
+  }
+}
+
+extension OuterFactor {
+  fileprivate mutating func takeShare(_ part: Int, of parts: Int) {
+    let share = ParallelKernels.share(depth, unit: ParallelKernels.rowUnit, part, parts)
+    depth = share.count
+    a += share.lowerBound
+    c += share.lowerBound * cStride
   }
 }

@@ -146,8 +146,8 @@ final class FastLSTMRun: LSTMRun<Float> {
 
   /// The one step of a stream, c in place; nil if more belongs to it.
   func streamStep() -> LSTMStepArguments? {
-    guard frame.plan.mode.isStream, frame.steps == 1, cell.isFused, inputProduct == nil,
-      cell.projection == nil, cell.zoneout == 0, frame.description.dropout == 0
+    guard frame.plan.mode.isStream, frame.steps == 1, isFusedOnly, inputProduct == nil,
+      frame.description.dropout == 0
     else { return nil }
     let all = 0..<frame.batch
     guard var arguments = stepArguments(all) else { return nil }

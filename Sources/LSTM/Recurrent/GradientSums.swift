@@ -82,46 +82,17 @@ struct GradientSums {
       rows: rows, depth: depth, columns: columns, a: a, aStride: aStride, d: d,
       dStride: dStride, c: w, cStride: stride, scratch: scratch, scratchCount: panel.count)
     arguments.dBlocks = dBlocks
-    var second = second
+    arguments.second = second
     if descends {
       turn(&arguments.a, &arguments.aStride, rows)
       turn(&arguments.d, &arguments.dStride, rows)
       if var factor = second {
         turn(&factor.a, &factor.aStride, rows)
-        second = factor
+        arguments.second = factor
       }
     }
-    if columns >= parts * kernels.panelWidth {
-      let share = ParallelKernels.share(columns, unit: kernels.panelWidth, part, parts)
-      arguments.columns = share.count
-      if dBlocks == nil {
-        arguments.d += share.lowerBound
-      } else {
-        arguments.dBlocks?.first = share.lowerBound
-      }
-      arguments.c += share.lowerBound
-      arguments.second = second
-      arguments.second?.c += share.lowerBound
-    } else {
-      let first = shareOfRows(
-        OuterFactor(depth: depth, a: arguments.a, aStride: arguments.aStride, c: w, cStride: stride)
-      )
-      arguments.depth = first.depth
-      arguments.a = first.a
-      arguments.c = first.c
-      arguments.second = second.map { shareOfRows($0) }
-    }
+    arguments.takeShare(part, of: parts, kernels)
     kernels.outerProduct(&arguments)
-  }
-
-  /// This thread's share of the rows of a matrix.
-  private func shareOfRows(_ factor: OuterFactor) -> OuterFactor {
-    let share = ParallelKernels.share(factor.depth, unit: ParallelKernels.rowUnit, part, parts)
-    var own = factor
-    own.depth = share.count
-    own.a += share.lowerBound
-    own.c += share.lowerBound * own.cStride
-    return own
   }
 
   /// b += the sums of D's columns, times those of Z if it is given.

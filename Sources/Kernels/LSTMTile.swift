@@ -169,7 +169,7 @@ struct RowOperands {
   var w = p.weights
   var next = p.next
   let s = p.xStride
-  for _ in 0..<p.depth {
+  @inline(always) func step() {
     if asks {
       prefetch(next)
       next += p.nextBytes
@@ -195,6 +195,7 @@ struct RowOperands {
     a += 1
     w += vectors * lanes
   }
+  unrolled(p.depth, step)
   end(0, r0)
   end(1, r1)
   end(2, r2)

@@ -124,7 +124,7 @@ private func addStrip(
       height, columns,
       TileOperands(
         start: Floats(c), startStride: a.cStride,
-        a: a.packed + tile * tileStride(rows), aRowStride: 1, aDepthStride: tileRows,
+        a: TileRows(packed: a.packed + tile * tileStride(rows)),
         b: strip, depth: rows, next: ahead.next, nextBytes: ahead.rowBytes, nextPanel: lineBytes),
       bNext: rows * panelColumns, c, a.cStride)
     ahead.advance(panels: (columns + panelColumns - 1) / panelColumns)

@@ -57,7 +57,7 @@ private func multiplyBlock(
     let operands = TileOperands(
       start: startsFromC ? Floats(c) : p.bias.map { $0 + j } ?? zeros,
       startStride: startsFromC ? p.cStride : 0,
-      a: p.a + m * p.aStride + k, aRowStride: p.aStride, aDepthStride: 1,
+      a: TileRows(p.a + m * p.aStride + k, stride: p.aStride),
       b: p.b + j * p.depth + k * panelColumns, depth: depth,
       next: p.b + j * p.depth + k * panelColumns, nextBytes: 0,
       nextPanel: p.depth * panelColumns * MemoryLayout<Float>.stride)
@@ -94,7 +94,7 @@ private func multiplyRows(
   while r < rows {
     let height = (rows - r + tiles - 1) / tiles
     tiles -= 1
-    t.a = operands.a + r * operands.aRowStride
+    t.a = operands.a.after(r)
     t.start = operands.start + r * operands.startStride
     if t.startStride > 0 && r + height < rows {
       ask(c + (r + height) * cStride, cStride, rows: height, columns)

@@ -36,10 +36,17 @@ import Testing
   }
 
   /// Sizes for each of the ways above, forwards and backwards, with and without a flow that is recorded.
-  @Test(arguments: [(40, 9, 7, 80), (64, 64, 2, 90), (160, 16, 5, 20), (456, 8, 9, 18)])
+  @Test(arguments: [
+    (40, 9, 7, 80), (64, 64, 2, 90), (160, 16, 5, 20), (264, 8, 3, 18), (456, 8, 9, 18),
+  ])
   func noWayChangesABit(_ size: (units: Int, features: Int, batch: Int, steps: Int)) throws {
-    for name in ["vanilla", "peepholes", "coupled", "mask held"] {
-      guard let base = GradientTests.lstmCases.first(where: { $0.name == name }) else { continue }
+    let names = [
+      "vanilla", "peepholes", "coupled", "mask held", "gru true", "gru false",
+      "gru true, other activations", "gru true, masks and dropouts", "simple",
+    ]
+    let all = GradientTests.lstmCases + GradientTests.otherCases
+    for name in names {
+      let base = try #require(all.first { $0.name == name }, "\(name)")
       let test = base.resized(size.units, size.features, size.batch, size.steps)
       let probe = try RecurrentProbe<Float>(test)
       let (one, alone) = try probe.gradients()

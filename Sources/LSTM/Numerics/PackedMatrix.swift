@@ -52,13 +52,20 @@ public final class PackedMatrix<S: Scalar>: @unchecked Sendable {
 }
 
 extension PackedMatrix where S == Float {
-  /// C += A · self, for `rows` rows.
+  /// C += A · self, for `rows` rows, and for all or some columns, from the first of a panel on.
   func addProduct(
-    rows: Int, a: UnsafePointer<Float>, aStride: Int, c: UnsafeMutablePointer<Float>, cStride: Int
+    rows: Int, a: UnsafePointer<Float>, aStride: Int, c: UnsafeMutablePointer<Float>, cStride: Int,
+    columns: Range<Int>? = nil
   ) {
     var arguments = ProductArguments(
       rows: rows, a: a, aStride: aStride, b: self, c: c, cStride: cStride, accumulates: true)
+    if let columns { arguments.take(columns: columns, kernels) }
     kernels.product(&arguments)
+  }
+
+  /// Columns of a panel.
+  var panelWidth: Int {
+    reduced?.layout.columns ?? kernels.panelWidth
   }
 }
 

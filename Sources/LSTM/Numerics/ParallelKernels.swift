@@ -31,8 +31,7 @@ enum ParallelKernels {
       } else {
         let columns = ParallelKernels.share(
           own.columns, unit: own.panelWidth(job.kernels), part, parts)
-        own.columns = columns.count
-        own.skip(columns: columns.lowerBound, job.kernels)
+        own.take(columns: columns, job.kernels)
       }
       job.kernels.product(&own)
     }

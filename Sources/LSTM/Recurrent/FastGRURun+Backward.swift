@@ -2,28 +2,63 @@ import KernelInterface
 
 extension FastGRURun {
   func backwardStep(_ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>) {
-    guard let deltas, let recurrentDeltas else { return }
-    let first = rows.lowerBound
-    var arguments = pointwise(step, rows)
-    arguments.hiddenGradient = gradient.hidden + first * gradient.hiddenStride
-    arguments.hiddenGradientStride = gradient.hiddenStride
-    arguments.deltas = deltas.at(step, first)
-    arguments.deltasStride = deltas.stride
+    let all = 0..<cell.units
     if cell.resetAfter {
-      arguments.candidateGradient = recurrentDeltas.at(step, first) + 2 * blockStride
-      arguments.candidateGradientStride = recurrentDeltas.stride
-      kernels.gruBackward(&arguments)
+      deltasAfterReset(step, rows, all, gradient)
+      if activeDropout == nil { return sendAfterReset(step, rows, all, gradient) }
     } else {
-      arguments.computesGates = false
-      kernels.gruBackward(&arguments)
-      backThroughReset(step, rows, &arguments)
+      deltasBeforeReset(step, rows, gradient)
     }
-    // What the recurrent products see: δz, δr, and the last block's own.
-    let copied = (cell.resetAfter ? 2 : 3) * blockStride
+    sendByBlocks(step, rows, gradient)
+  }
+
+  private func backwardArguments(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>,
+    _ deltas: StepRows<Float>
+  ) -> GRUPointwiseArguments {
+    let first = units.lowerBound
+    var arguments = pointwise(step, rows, units)
+    arguments.hiddenGradient = gradient.hidden + rows.lowerBound * gradient.hiddenStride + first
+    arguments.hiddenGradientStride = gradient.hiddenStride
+    arguments.deltas = deltas.at(step, rows.lowerBound) + first
+    arguments.deltasStride = deltas.stride
+    return arguments
+  }
+
+  /// δz̄, δr̄, δn̄ and δq of some units; what the recurrent products see of them: δz̄, δr̄, δq.
+  func deltasAfterReset(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    guard !units.isEmpty, let deltas, let recurrentDeltas else { return }
+    var arguments = backwardArguments(step, rows, units, gradient, deltas)
+    arguments.candidateGradient =
+      recurrentDeltas.at(step, rows.lowerBound) + 2 * blockStride + units.lowerBound
+    arguments.candidateGradientStride = recurrentDeltas.stride
+    kernels.gruBackward(&arguments)
+    copyDeltas(step, rows, units, blocks: 2)
+  }
+
+  private func deltasBeforeReset(
+    _ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    guard let deltas else { return }
+    let all = 0..<cell.units
+    var arguments = backwardArguments(step, rows, all, gradient, deltas)
+    arguments.computesGates = false
+    kernels.gruBackward(&arguments)
+    backThroughReset(step, rows, &arguments)
+    copyDeltas(step, rows, all, blocks: 3)
+  }
+
+  private func copyDeltas(_ step: Int, _ rows: Range<Int>, _ units: Range<Int>, blocks: Int) {
+    guard let deltas, let recurrentDeltas else { return }
     for row in rows {
-      recurrentDeltas.at(step, row).update(from: deltas.at(step, row), count: copied)
+      for block in 0..<blocks {
+        let first = block * blockStride + units.lowerBound
+        (recurrentDeltas.at(step, row) + first).update(
+          from: deltas.at(step, row) + first, count: units.count)
+      }
     }
-    sendToHidden(step, rows, gradient, recurrentDeltas)
   }
 
   /// Reset before: δ(r ⊙ h) = R_hᵀ δn̄, and through it to r and h.
@@ -54,20 +89,26 @@ extension FastGRURun {
     kernels.gruBackward(&arguments)
   }
 
-  /// δh(t-1) += Rᵀ δ; the candidate's block only with reset after, where it saw h itself.
-  private func sendToHidden(
-    _ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>,
-    _ recurrentDeltas: StepRows<Float>
+  /// δh(t-1) += Rᵀ δ at some units.
+  func sendAfterReset(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
   ) {
+    guard let recurrentDeltas else { return }
+    packed.recurrentTransposed?.addProduct(
+      rows: rows.count, a: recurrentDeltas.at(step, rows.lowerBound),
+      aStride: recurrentDeltas.stride,
+      c: gradient.hidden + rows.lowerBound * gradient.hiddenStride, cStride: gradient.hiddenStride,
+      columns: units)
+  }
+
+  /// The same block by block; the candidate's only with reset after, where it saw h itself.
+  private func sendByBlocks(
+    _ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    guard let recurrentDeltas else { return }
     let first = rows.lowerBound
     let hidden = gradient.hidden + first * gradient.hiddenStride
     let d = recurrentDeltas.at(step, first)
-    if activeDropout == nil, cell.resetAfter {
-      packed.recurrentTransposed?.addProduct(
-        rows: rows.count, a: d, aStride: recurrentDeltas.stride, c: hidden,
-        cStride: gradient.hiddenStride)
-      return
-    }
     for block in 0..<(cell.resetAfter ? 3 : 2) {
       let matrix = packed.recurrentBlocksTransposed[block]
       guard let dropout = activeDropout, let dropped else {

@@ -38,43 +38,88 @@ final class FastGRURun: GRURun<Float> {
   }
 
   override func forward(_ step: Int, _ rows: Range<Int>, part: Range<Int>) {
-    let first = rows.lowerBound
+    forward(step, rows, part: part, units: 0..<cell.units, of: 1)
+  }
+
+  override var dividesUnits: Bool { activeDropout == nil }
+
+  override func beginForwardUnits(_ steps: Range<Int>, part: Int, of parts: Int) {
+    inputProduct.computeShare(
+      steps, part: part, of: parts, frame: frame, weights: packed.input,
+      bias: UnsafePointer(packed.bias.pointer))
+  }
+
+  override func forwardUnits(_ step: Int, part: Int, of parts: Int) {
+    let all = 0..<frame.batch
+    let units = ParallelKernels.share(
+      cell.units, unit: packed.recurrentBlocks[2].panelWidth, part, parts)
+    forward(step, all, part: all, units: units, of: parts)
+  }
+
+  /// Some units of some rows; `parts` threads do the others at the same time.
+  private func forward(
+    _ step: Int, _ rows: Range<Int>, part: Range<Int>, units: Range<Int>, of parts: Int
+  ) {
+    beginGates(step, rows, part: part, units)
+    var arguments = pointwise(step, rows, units)
+    if cell.resetAfter {
+      multiplyCandidate(step, rows, units)
+      kernels.gruForward(&arguments)
+      return
+    }
+    arguments.computesOutput = false
+    let (hidden, stride) = recurrentInput(step, rows.lowerBound, block: 2)
+    arguments.previousHidden = hidden + units.lowerBound
+    arguments.previousHiddenStride = stride
+    arguments.resetHidden = candidates.at(step, rows.lowerBound) + units.lowerBound
+    arguments.resetHiddenStride = candidates.stride
+    kernels.gruForward(&arguments)
+    // The candidate sees r ⊙ h(t-1) of all units.
+    ThreadPool.shared.synchronize(parts)
+    packed.recurrentBlocks[2].addProduct(
+      rows: rows.count, a: candidates.at(step, rows.lowerBound), aStride: candidates.stride,
+      c: gates.at(step, rows.lowerBound) + 2 * blockStride, cStride: gates.stride, columns: units)
+    arguments = pointwise(step, rows, units)
+    arguments.computesGates = false
+    kernels.gruForward(&arguments)
+  }
+
+  /// x W + b of all blocks, and with h(t-1) R the sums of z and r.
+  private func beginGates(
+    _ step: Int, _ rows: Range<Int>, part: Range<Int>, _ units: Range<Int>
+  ) {
     for row in rows {
       let z0 = inputProduct.at(offset: step % inputBlock, row: row, part: part)
-      gates.at(step, row).update(from: z0, count: packed.columns)
+      let z = gates.at(step, row)
+      let padded = packed.padded(units)
+      for block in 0..<3 {
+        let first = block * blockStride + padded.lowerBound
+        (z + first).update(from: z0 + first, count: padded.count)
+      }
     }
     if let dropout = activeDropout, let dropped {
       for block in 0..<3 {
         dropout.apply(block, rows, to: frame.hidden, step - 1, into: dropped, kernels)
       }
     }
-    addRecurrent(step, rows, block: 0)
-    addRecurrent(step, rows, block: 1)
-    var arguments = pointwise(step, rows)
-    if cell.resetAfter {
-      let (hidden, stride) = recurrentInput(step, first, block: 2)
-      let matrix = packed.recurrentBlocks[2]
-      var product = ProductArguments(
-        rows: rows.count, a: hidden, aStride: stride, b: matrix, c: candidates.at(step, first),
-        cStride: candidates.stride,
-        bias: packed.recurrentBias.map { UnsafePointer($0.pointer + 2 * blockStride) })
-      kernels.product(&product)
-      kernels.gruForward(&arguments)
-    } else {
-      arguments.computesOutput = false
-      let (hidden, stride) = recurrentInput(step, first, block: 2)
-      arguments.previousHidden = hidden
-      arguments.previousHiddenStride = stride
-      arguments.resetHidden = candidates.at(step, first)
-      arguments.resetHiddenStride = candidates.stride
-      kernels.gruForward(&arguments)
-      packed.recurrentBlocks[2].addProduct(
-        rows: rows.count, a: candidates.at(step, first), aStride: candidates.stride,
-        c: gates.at(step, first) + 2 * blockStride, cStride: gates.stride)
-      arguments = pointwise(step, rows)
-      arguments.computesGates = false
-      kernels.gruForward(&arguments)
+    for block in 0..<2 {
+      let (hidden, stride) = recurrentInput(step, rows.lowerBound, block: block)
+      packed.recurrentBlocks[block].addProduct(
+        rows: rows.count, a: hidden, aStride: stride,
+        c: gates.at(step, rows.lowerBound) + block * blockStride, cStride: gates.stride,
+        columns: units)
     }
+  }
+
+  /// Reset after: q = h(t-1) R_h + b.
+  private func multiplyCandidate(_ step: Int, _ rows: Range<Int>, _ units: Range<Int>) {
+    let (hidden, stride) = recurrentInput(step, rows.lowerBound, block: 2)
+    var product = ProductArguments(
+      rows: rows.count, a: hidden, aStride: stride, b: packed.recurrentBlocks[2],
+      c: candidates.at(step, rows.lowerBound), cStride: candidates.stride,
+      bias: packed.recurrentBias.map { UnsafePointer($0.pointer + 2 * blockStride) })
+    product.take(columns: units, kernels)
+    kernels.product(&product)
   }
 
   /// h(t-1) as the product of a block sees it, with its stride.
@@ -87,32 +132,28 @@ final class FastGRURun: GRURun<Float> {
     return (UnsafePointer(frame.hidden.at(step - 1, row)), frame.hidden.stride)
   }
 
-  private func addRecurrent(_ step: Int, _ rows: Range<Int>, block: Int) {
-    let first = rows.lowerBound
-    let (hidden, stride) = recurrentInput(step, first, block: block)
-    packed.recurrentBlocks[block].addProduct(
-      rows: rows.count, a: hidden, aStride: stride,
-      c: gates.at(step, first) + block * blockStride, cStride: gates.stride)
-  }
-
-  func pointwise(_ step: Int, _ rows: Range<Int>) -> GRUPointwiseArguments {
-    let first = rows.lowerBound
+  /// The arguments of the element-wise kernels for some units of some rows.
+  func pointwise(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>
+  ) -> GRUPointwiseArguments {
+    let row = rows.lowerBound
+    let first = units.lowerBound
     var arguments = GRUPointwiseArguments(
-      rows: rows.count, units: cell.units, blockStride: blockStride,
-      gates: gates.at(step, first), gatesStride: gates.stride,
-      previousHidden: frame.hidden.at(step - 1, first),
+      rows: rows.count, units: units.count, blockStride: blockStride,
+      gates: gates.at(step, row) + first, gatesStride: gates.stride,
+      previousHidden: frame.hidden.at(step - 1, row) + first,
       previousHiddenStride: frame.hidden.stride)
     arguments.gateActivation = KernelActivation(cell.recurrentActivation)
     arguments.candidateActivation = KernelActivation(cell.activation)
     if let preactivations {
-      arguments.preactivations = preactivations.at(step, first)
+      arguments.preactivations = preactivations.at(step, row) + first
       arguments.preactivationsStride = preactivations.stride
     }
     if cell.resetAfter {
-      arguments.candidate = UnsafePointer(candidates.at(step, first))
+      arguments.candidate = UnsafePointer(candidates.at(step, row) + first)
       arguments.candidateStride = candidates.stride
     }
-    arguments.output = frame.hidden.at(step, first)
+    arguments.output = frame.hidden.at(step, row) + first
     arguments.outputStride = frame.hidden.stride
     return arguments
   }
@@ -121,6 +162,23 @@ final class FastGRURun: GRURun<Float> {
     _ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>
   ) {
     backwardStep(step, rows, gradient)
+  }
+
+  override var backwardUnit: Int {
+    guard cell.resetAfter, activeDropout == nil else { return 0 }
+    return packed.recurrentTransposed?.panelWidth ?? 0
+  }
+
+  override func backwardUnits(
+    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    deltasAfterReset(step, 0..<frame.batch, units, gradient)
+  }
+
+  override func sendToHiddenUnits(
+    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    sendAfterReset(step, 0..<frame.batch, units, gradient)
   }
 
   override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {

@@ -274,8 +274,7 @@ extension FastLSTMRun {
     var product = ProductArguments(
       rows: frame.batch, a: deltas.at(step), aStride: deltas.stride, b: matrix, c: gradient.hidden,
       cStride: gradient.hiddenStride)
-    product.columns = units.count
-    product.skip(columns: units.lowerBound, kernels)
+    product.take(columns: units, kernels)
     kernels.product(&product)
   }
 }

@@ -36,55 +36,114 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
   }
 
   override func forward(_ step: Int, _ rows: Range<Int>, part: Range<Int>) {
-    let first = rows.lowerBound
+    forward(step, rows, part: part, 0..<cell.units)
+  }
+
+  override var dividesUnits: Bool { activeDropout == nil }
+
+  override func beginForwardUnits(_ steps: Range<Int>, part: Int, of parts: Int) {
+    inputProduct.computeShare(
+      steps, part: part, of: parts, frame: frame, weights: packed.input,
+      bias: UnsafePointer(packed.bias.pointer))
+  }
+
+  override func forwardUnits(_ step: Int, part: Int, of parts: Int) {
+    guard let unit = packed.recurrent?.panelWidth else { return }
+    let all = 0..<frame.batch
+    forward(step, all, part: all, ParallelKernels.share(cell.units, unit: unit, part, parts))
+  }
+
+  /// Some units of some rows.
+  private func forward(
+    _ step: Int, _ rows: Range<Int>, part: Range<Int>, _ units: Range<Int>
+  ) {
+    let row = rows.lowerBound
+    let padded = packed.padded(units)
     for row in rows {
       let z0 = inputProduct.at(offset: step % inputBlock, row: row, part: part)
-      preactivations.at(step, row).update(from: z0, count: packed.columns)
+      (preactivations.at(step, row) + padded.lowerBound).update(
+        from: z0 + padded.lowerBound, count: padded.count)
     }
-    var hidden = frame.hidden.at(step - 1, first)
+    var hidden = frame.hidden.at(step - 1, row)
     var hiddenStride = frame.hidden.stride
     if let dropout = activeDropout, let dropped {
       dropout.apply(0, rows, to: frame.hidden, step - 1, into: dropped, kernels)
-      hidden = dropped.at(0, first)
+      hidden = dropped.at(0, row)
       hiddenStride = dropped.stride
     }
     packed.recurrent?.addProduct(
-      rows: rows.count, a: hidden, aStride: hiddenStride, c: preactivations.at(step, first),
-      cStride: preactivations.stride)
-    var arguments = activation(step, rows)
+      rows: rows.count, a: hidden, aStride: hiddenStride, c: preactivations.at(step, row),
+      cStride: preactivations.stride, columns: units)
+    var arguments = activation(step, rows, units)
     kernels.activate(&arguments)
   }
 
-  private func activation(_ step: Int, _ rows: Range<Int>) -> ActivationArguments {
-    ActivationArguments(
-      function: KernelActivation(cell.activation), rows: rows.count, columns: cell.units,
-      input: preactivations.at(step, rows.lowerBound), inputStride: preactivations.stride,
-      output: frame.hidden.at(step, rows.lowerBound), outputStride: frame.hidden.stride)
+  private func activation(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>
+  ) -> ActivationArguments {
+    let (row, first) = (rows.lowerBound, units.lowerBound)
+    return ActivationArguments(
+      function: KernelActivation(cell.activation), rows: rows.count, columns: units.count,
+      input: preactivations.at(step, row) + first, inputStride: preactivations.stride,
+      output: frame.hidden.at(step, row) + first, outputStride: frame.hidden.stride)
   }
 
   override func backward(
     _ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>
   ) {
-    guard let deltas else { return }
-    let first = rows.lowerBound
-    for row in rows {
-      let dh = gradient.hidden + row * gradient.hiddenStride
-      deltas.at(step, row).update(from: dh, count: cell.units)
-      dh.update(repeating: 0, count: cell.units)
-    }
-    var arguments = activation(step, rows)
-    arguments.gradient = deltas.at(step, first)
-    arguments.gradientStride = deltas.stride
-    kernels.activateBackward(&arguments)
-    packed.recurrentTransposed?.addProduct(
-      rows: rows.count, a: deltas.at(step, first), aStride: deltas.stride,
-      c: gradient.hidden + first * gradient.hiddenStride, cStride: gradient.hiddenStride)
+    let all = 0..<cell.units
+    makeDeltas(step, rows, all, gradient)
+    sendToHidden(step, rows, all, gradient)
     guard let dropout = activeDropout else { return }
     for row in rows {
       let dh = gradient.hidden + row * gradient.hiddenStride
       let mask = dropout.masks.at(0, row)
       for j in 0..<cell.units { dh[j] *= mask[j] }
     }
+  }
+
+  override var backwardUnit: Int {
+    activeDropout == nil ? packed.recurrentTransposed?.panelWidth ?? 0 : 0
+  }
+
+  override func backwardUnits(
+    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    makeDeltas(step, 0..<frame.batch, units, gradient)
+  }
+
+  override func sendToHiddenUnits(
+    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    sendToHidden(step, 0..<frame.batch, units, gradient)
+  }
+
+  /// δ of some units from δh, which is zero afterwards.
+  private func makeDeltas(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    guard !units.isEmpty, let deltas else { return }
+    let first = units.lowerBound
+    for row in rows {
+      let dh = gradient.hidden + row * gradient.hiddenStride + first
+      (deltas.at(step, row) + first).update(from: dh, count: units.count)
+      dh.update(repeating: 0, count: units.count)
+    }
+    var arguments = activation(step, rows, units)
+    arguments.gradient = deltas.at(step, rows.lowerBound) + first
+    arguments.gradientStride = deltas.stride
+    kernels.activateBackward(&arguments)
+  }
+
+  /// δh(t-1) += Rᵀ δ at some units.
+  private func sendToHidden(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
+    guard let deltas else { return }
+    packed.recurrentTransposed?.addProduct(
+      rows: rows.count, a: deltas.at(step, rows.lowerBound), aStride: deltas.stride,
+      c: gradient.hidden + rows.lowerBound * gradient.hiddenStride, cStride: gradient.hiddenStride,
+      columns: units)
   }
 
   override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {

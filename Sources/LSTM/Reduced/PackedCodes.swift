@@ -88,18 +88,20 @@ extension ProductArguments {
     scales = UnsafePointer(reduced.scales.pointer)
   }
 
-  /// Begins at another column of B and C: the first of a panel.
-  mutating func skip(columns: Int, _ kernels: KernelTable) {
+  /// Some columns of B and C only, from the first of a panel on.
+  mutating func take(columns some: Range<Int>, _ kernels: KernelTable) {
+    let first = some.lowerBound
+    columns = some.count
     if format == .float32 {
-      b += columns * depth
+      b += first * depth
     } else {
       let layout = ReducedLayout(format: format, depth: depth, kernels: kernels)
       // In steps of four bytes.
-      b += columns / layout.columns * layout.panelStride / 4
+      b += first / layout.columns * layout.panelStride / 4
     }
-    c += columns
-    bias = bias.map { $0 + columns }
-    scales = scales.map { $0 + columns }
+    c += first
+    bias = bias.map { $0 + first }
+    scales = scales.map { $0 + first }
   }
 
   /// Columns of a panel of B.

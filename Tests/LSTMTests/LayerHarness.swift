@@ -146,7 +146,7 @@ final class LayerProbe<S: Scalar> {
       }
       inputGradients.append(values)
     }
-    return (Array(buffer), inputGradients)
+    return withExtendedLifetime(execution) { (Array(buffer), inputGradients) }
   }
 
   func lossWeights(_ output: Int, count: Int) -> [S] {

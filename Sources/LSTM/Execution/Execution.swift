@@ -19,6 +19,8 @@ public final class Execution<S: Scalar> {
   /// By node.
   let signals: [Signal<S>]
   let runs: [LayerRun<S>?]
+  /// All runs, one after another or several at a time.
+  let passes: [ExecutionPass<S>]
   /// By input: who reads it, if all of them can read the caller's rows.
   let borrowers: [[LayerRun<S>]]
   /// The states of all recurrent layers, in the order of the layers.
@@ -71,6 +73,7 @@ public final class Execution<S: Scalar> {
     }
     self.signals = signals
     self.runs = runs
+    passes = ExecutionPass.all(runs) { network.description.nodes[$0].inputs }
     borrowers = network.description.inputs.map {
       Execution.borrowers(of: $0, network, runs, mode)
     }
@@ -116,7 +119,7 @@ public final class Execution<S: Scalar> {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   public func forward() {
-    for run in runs { run?.forward() }
+    for pass in passes { pass.forward() }
   }
 
   /// Sets all gradients to zero: call before the output gradients are set.
@@ -145,7 +148,7 @@ public final class Execution<S: Scalar> {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   public func backward() {
-    for run in runs.reversed() { run?.backward() }
+    for pass in passes.reversed() { pass.backward() }
   }
 
   /// Takes over into the network's parameters what the last training pass observed

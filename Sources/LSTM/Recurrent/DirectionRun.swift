@@ -67,10 +67,9 @@ final class DirectionRun<S: Scalar>: ParallelWork {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   func forward(_ maskedOutput: MaskedOutput) {
-    frame.prepareForward()
-    cell.prepareForward()
+    beginForward()
     switch split {
-    case .none: walk(allRows, maskedOutput)
+    case .none: walk(0..<frame.steps, allRows, maskedOutput)
     case .rows(let parts):
       job = .forward(maskedOutput, byUnits: false)
       performInParallel(parts, independent: true)
@@ -78,6 +77,17 @@ final class DirectionRun<S: Scalar>: ParallelWork {
       job = .forward(maskedOutput, byUnits: true)
       performInParallel(parts)
     }
+    endForward()
+  }
+
+  /// Before the first step.
+  func beginForward() {
+    frame.prepareForward()
+    cell.prepareForward()
+  }
+
+  /// After the last step.
+  func endForward() {
     writeFinalStates()
     if !frame.hiddenIsOutput && !frame.description.returnSequences { writeLastOutput() }
   }
@@ -90,7 +100,7 @@ final class DirectionRun<S: Scalar>: ParallelWork {
         * cell.outputWidth * MemoryLayout<S>.stride)
   }
 
-  private var split: SequenceSplit {
+  var split: SequenceSplit {
     SequenceSplit.choose(
       threads: frame.plan.context.threads, splitSize,
       dividesUnits: cell.dividesUnits && !frame.hasMask)
@@ -104,7 +114,8 @@ final class DirectionRun<S: Scalar>: ParallelWork {
       if byUnits {
         walkTogether(part, parts, maskedOutput)
       } else {
-        walk(ParallelKernels.share(frame.batch, unit: 1, part, parts), maskedOutput)
+        let rows = ParallelKernels.share(frame.batch, unit: 1, part, parts)
+        walk(0..<frame.steps, rows, maskedOutput)
       }
     case .backward(let maskedOutput, let gradient, let byUnits):
       walkBack(part, parts, maskedOutput, gradient, byUnits: byUnits)
@@ -126,20 +137,25 @@ final class DirectionRun<S: Scalar>: ParallelWork {
     }
   }
 
-  /// One thread's way over the whole sequence, with its rows of the batch.
-  private func walk(_ part: Range<Int>, _ maskedOutput: MaskedOutput) {
-    var first = 0
-    while first < frame.steps {
-      let steps = first..<min(first + cell.inputBlock, frame.steps)
-      cell.beginForward(steps, part: part)
+  /// One thread's way over some steps of the sequence, with its rows of the batch.
+  private func walk(_ steps: Range<Int>, _ part: Range<Int>, _ maskedOutput: MaskedOutput) {
+    var first = steps.lowerBound
+    while first < steps.upperBound {
+      // Input products are made for aligned blocks of steps, or parts of one.
+      let end = (first / cell.inputBlock + 1) * cell.inputBlock
+      let some = first..<min(end, steps.upperBound)
+      cell.beginForward(some, part: part)
       if frame.hasMask {
-        for step in steps { maskedStep(step, part, maskedOutput) }
+        for step in some { maskedStep(step, part, maskedOutput) }
       } else {
-        cell.forward(steps, part: part)
+        cell.forward(some, part: part)
       }
-      first = steps.upperBound
+      first = some.upperBound
     }
   }
+
+  /// All rows of some steps, of a sequence without a mask.
+  func walkAllRows(_ steps: Range<Int>) { walk(steps, allRows, .hold) }
 
   private func maskedStep(_ step: Int, _ part: Range<Int>, _ maskedOutput: MaskedOutput) {
     frame.forEachValidRun(step, part) { cell.forward(step, $0, part: part) }
@@ -214,7 +230,6 @@ final class DirectionRun<S: Scalar>: ParallelWork {
   @_specialize(where S == Double)
   func backward(_ maskedOutput: MaskedOutput, learnsStates: Bool) {
     guard let gradient = beginBackward() else { return }
-    if !frame.description.returnSequences { addLastOutputGradient(gradient) }
     var parts = 1
     var byUnits = false
     switch split {
@@ -226,6 +241,11 @@ final class DirectionRun<S: Scalar>: ParallelWork {
     }
     job = .backward(maskedOutput, gradient, byUnits: byUnits)
     performInParallel(min(parts, cell.backwardParts))
+    endBackward(learnsStates: learnsStates)
+  }
+
+  /// After the first step.
+  func endBackward(learnsStates: Bool) {
     recordNorms()
     if learnsStates { addLearnedGradients() }
   }
@@ -251,6 +271,20 @@ final class DirectionRun<S: Scalar>: ParallelWork {
       cell.finishBackward(block, part: part, of: parts)
       ThreadPool.shared.synchronize(parts)
       frame.finishInputGradient(block, rows)
+      end = block.lowerBound
+    }
+  }
+
+  /// All rows of some steps, without a mask: whole blocks of the sums, or any steps if these descend.
+  func walkAllRowsBack(_ steps: Range<Int>, _ gradient: StateGradients<S>) {
+    let length = frame.sums.block
+    var end = steps.upperBound
+    while end > steps.lowerBound {
+      let block = max((end - 1) / length * length, steps.lowerBound)..<end
+      frame.beginInputGradient(block, allRows)
+      stepsBack(block, allRows, .hold, gradient)
+      cell.finishBackward(block, part: 0, of: 1)
+      frame.finishInputGradient(block, allRows)
       end = block.lowerBound
     }
   }
@@ -286,17 +320,19 @@ final class DirectionRun<S: Scalar>: ParallelWork {
   }
 
   /// The gradients of the final states become the running ones; those end as the initial states'.
-  private func beginBackward() -> StateGradients<S>? {
+  func beginBackward() -> StateGradients<S>? {
     var running: [UnsafeMutablePointer<S>] = []
     for slot in frame.states {
       guard let from = slot.finalGradient, let to = slot.initialGradient else { return nil }
       to.update(from: from, count: frame.batch * slot.stride)
       running.append(to)
     }
-    return StateGradients(
+    let gradient = StateGradients(
       hidden: running[0], hiddenStride: frame.states[0].stride,
       cell: running.count > 1 ? running[1] : nil,
       cellStride: running.count > 1 ? frame.states[1].stride : 0)
+    if !frame.description.returnSequences { addLastOutputGradient(gradient) }
+    return gradient
   }
 
   /// dL/dh(t) += dL/doutput(t), for some units.

@@ -41,12 +41,12 @@ struct InputProduct {
     return rows.base + (region + offset * part.count + row - part.lowerBound) * rows.stride
   }
 
-  /// z0 = bias + x W for the rows of `part` and all steps of the block.
+  /// z0 = bias + x W for the rows of `part` and some steps, which belong to one block.
   func compute(
     _ block: Range<Int>, part: Range<Int>, frame: SequenceFrame<Float>,
     weights: PackedMatrix<Float>, bias: UnsafePointer<Float>?
   ) {
-    let out = at(offset: 0, row: part.lowerBound, part: part)
+    let out = at(offset: block.lowerBound % steps, row: part.lowerBound, part: part)
     var arguments = ProductArguments(
       rows: block.count * part.count,
       a: frame.input(block.lowerBound) + part.lowerBound * frame.inputStride,

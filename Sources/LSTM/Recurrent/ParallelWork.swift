@@ -53,9 +53,11 @@ enum SequenceSplit: Equatable {
 
     // In floating point: sizes of an execution multiply to anything.
     fileprivate var rowWork: Double { Double(stepWork) * Double(batch) }
-    var isWorthwhile: Bool {
-      Double(stepWork + gateWork * units) * Double(batch) * Double(steps) >= worthwhile
-    }
+    /// Of one step, in units of a multiplication.
+    var work: Double { Double(stepWork + gateWork * units) * Double(batch) }
+    var isWorthwhile: Bool { work * Double(steps) >= worthwhile }
+    /// A core's cache holds what each step reads.
+    var isNear: Bool { recurrentBytes <= near }
   }
 
   static func choose(threads: Int, _ size: Size, dividesUnits: Bool) -> SequenceSplit {
@@ -63,7 +65,7 @@ enum SequenceSplit: Equatable {
     let parts = min(threads, size.batch / rowsPerPart)
     let reading =
       size.recurrentBytes >= far && size.batch <= threads * rowsThatHideReading
-    let prefersRows = (size.batch > 1 && size.recurrentBytes <= near) || (parts > 1 && !reading)
+    let prefersRows = (size.batch > 1 && size.isNear) || (parts > 1 && !reading)
     if dividesUnits, !prefersRows, size.rowWork >= worthwhileStep { return .units(parts: threads) }
     let most = min(threads, size.batch)
     return most > 1 && size.isWorthwhile ? .rows(parts: most) : .none

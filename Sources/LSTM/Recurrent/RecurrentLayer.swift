@@ -166,9 +166,11 @@ struct DirectionParts {
 /// A recurrent layer of one direction, bound to an execution.
 final class RecurrentRun<S: Scalar>: LayerRun<S> {
   private let layer: RecurrentLayer<S>
-  private let direction: DirectionRun<S>
+  let direction: DirectionRun<S>
   private let initialStates: InitialStates<S>
   private let context: RunContext
+  /// What goes back through time, while it does within a stack.
+  private var gradient: StateGradients<S>?
 
   init(_ layer: RecurrentLayer<S>, inputs: [Signal<S>], direction: DirectionRun<S>) {
     let input = inputs[0]
@@ -199,17 +201,49 @@ final class RecurrentRun<S: Scalar>: LayerRun<S> {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   override func forward() {
-    if !hasGivenStates {
-      direction.setLearnedStates()
-      initialStates.set()
-    }
+    setInitialStates()
     direction.forward(maskedOutput)
+  }
+
+  private func setInitialStates() {
+    guard !hasGivenStates else { return }
+    direction.setLearnedStates()
+    initialStates.set()
   }
 
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   override func backward() {
     direction.backward(maskedOutput, learnsStates: !hasGivenStates)
+    if !hasGivenStates { initialStates.addGradients() }
+  }
+
+  // MARK: In a stack of layers
+
+  /// Steps can be walked over before the layer above has its own.
+  var canBeginStack: Bool { direction.frame.canWalkInBlocks }
+
+  /// Also while the layer below is still at later steps.
+  var canContinueStack: Bool { canBeginStack && direction.frame.readsSourceInPlace }
+
+  func beginForward() {
+    setInitialStates()
+    direction.beginForward()
+  }
+
+  /// Some steps, after those before them.
+  func walk(_ steps: Range<Int>) { direction.walkAllRows(steps) }
+  func endForward() { direction.endForward() }
+
+  func beginBackward() { gradient = direction.beginBackward() }
+
+  /// Some steps, after those behind them.
+  func walkBack(_ steps: Range<Int>) {
+    if let gradient { direction.walkAllRowsBack(steps, gradient) }
+  }
+
+  func endBackward() {
+    direction.endBackward(learnsStates: !hasGivenStates)
     if !hasGivenStates { initialStates.addGradients() }
   }
 

@@ -104,6 +104,11 @@ final class SequenceFrame<S: Scalar> {
 
   var hasMask: Bool { source.mask != nil }
 
+  /// A block of steps can be computed as soon as its inputs are there, and those above can read it.
+  var canWalkInBlocks: Bool { steps > 1 && !hasMask }
+  /// x is read where the layer below leaves it, step by step in its order.
+  var readsSourceInPlace: Bool { ownInput == nil }
+
   /// Calls `body` with each run of neighbouring valid rows of a step.
   @inline(__always)
   func forEachValidRun(_ step: Int, _ rows: Range<Int>, _ body: (Range<Int>) -> Void) {

@@ -10,7 +10,8 @@ int main(void) {
   for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
     void *library = dlopen(names[k], RTLD_NOW | RTLD_LOCAL);
     if (!library) continue;
-    int (*open)(void) = (int (*)(void))dlsym(library, "H5open");
+    int (*open)(void) = NULL;
+    *(void **)&open = dlsym(library, "H5open");
     if (!open || open() < 0) return 1;
     puts(names[k]);
     return 0;

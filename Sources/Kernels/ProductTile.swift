@@ -48,7 +48,7 @@ struct TileOperands {
   var nextPanel: Int
 }
 
-/// A tile's rows of A: element (r, k) at `r * stride + k`, or packed, with stride 0, at `k * tileRows + r`.
+/// A tile's rows of A: element (r, k) at `r * stride + k`, or packed at `k * tileRows + r`.
 struct TileRows {
   /// Row 0, and where every third row after it begins. Given and not computed by the tile: from one base alone the
   /// compiler would go from row to row, with an addition for each.
@@ -56,9 +56,12 @@ struct TileRows {
   private var row3: Floats
   private var row6: Floats
   private var row9: Floats
+  /// 0 if all rows are the same, or if they are packed.
   let stride: Int
+  let isPacked: Bool
 
-  @inline(always) init(_ a: Floats, stride: Int) {
+  @inline(always) init(_ a: Floats, stride: Int, isPacked: Bool = false) {
+    self.isPacked = isPacked
     first = a
     row3 = a + 3 * stride
     row6 = a + 6 * stride
@@ -66,9 +69,7 @@ struct TileRows {
     self.stride = stride
   }
 
-  @inline(always) init(packed a: Floats) { self.init(a, stride: 0) }
-
-  @inline(always) var isPacked: Bool { stride == 0 }
+  @inline(always) init(packed a: Floats) { self.init(a, stride: 0, isPacked: true) }
 
   /// From `rows` rows on.
   @inline(always) func after(_ rows: Int) -> TileRows {

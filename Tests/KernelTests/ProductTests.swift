@@ -24,6 +24,8 @@ import Testing
     shapes.append(Shape(m: 30, n: 20, k: 1100))
     shapes.append(Shape(m: 500, n: 140, k: 20))
     for m in 1...4 { shapes.append(Shape(m: m, n: 250, k: 40)) }
+    // B is far: tiles ask for what comes next.
+    for m in [5, 17, 33] { shapes.append(Shape(m: m, n: 270, k: 502)) }
     return shapes
   }()
 
@@ -69,6 +71,29 @@ import Testing
         }
         #expect(untouched, "\(shape.testDescription): wrote beyond the columns")
       }
+    }
+  }
+
+  /// One row of A for all rows of C.
+  @Test(arguments: instructionSets) func rowsOfAMayBeTheSame(set: InstructionSet) throws {
+    var random = Random(5)
+    for rows in [1, 2, 3, 6, 7, 12, 25] {
+      let a = try Matrix(1, 19, random: &random)
+      let b = try Matrix(19, 50, random: &random)
+      let c = try Matrix(rows, 50, random: &random)
+      let packed = try PackedMatrix<Float>(rows: 19, columns: 50, kernels: set.kernels)
+      packed.pack(b.pointer, stride: b.stride)
+      var arguments = ProductArguments(
+        rows: rows, columns: 50, depth: 19, a: a.pointer, aStride: 0,
+        b: packed.storage.pointer, c: c.pointer, cStride: c.stride)
+      set.kernels.product(&arguments)
+      var expected: [Float] = []
+      for _ in 0..<rows {
+        for n in 0..<50 {
+          expected.append((0..<19).reduce(0) { set.fma(a[0, $1], b[$1, n], $0) })
+        }
+      }
+      #expect(sameBits(c.values, expected), "\(rows) rows")
     }
   }
 

@@ -243,8 +243,11 @@ def measure(peers: list[str], runs: int) -> list[dict]:
                     check=True,
                     env=environment,
                 )
-            ours = {"carousel": [str(OUT / "cold_start"), str(saved)]}
-            commands = {**ours, FLOOR: [str(OUT / "libhdf5_alone")], **commands}
+            commands = {
+                "carousel": [str(OUT / "cold_start"), str(saved)],
+                FLOOR: [str(OUT / "libhdf5_alone")],
+                **commands,
+            }
         figures = {peer: [] for peer in commands}
         answers = {}
         for turn in range(runs + 1):

@@ -11,7 +11,8 @@
 @inline(always) var panelColumns: Int { 2 * lanes }
 
 /// Calls `step` so often. The compiler leaves loops as large as a tile's as they are; counting and adding to pointers are
-/// then a fifth of their instructions, which is felt when a neighbour shares the core.
+/// then a fifth of their instructions, which is felt when a neighbour shares the core. With AVX-512 a k has twice as many
+/// multiply-adds to count for, and four of them run out of registers for addresses.
 @inline(always) func unrolled(_ count: Int, _ step: () -> Void) {
   var rest = count
   #if !KERNELS_AVX512

@@ -149,6 +149,20 @@ final class LayerProbe<S: Scalar> {
     return withExtendedLifetime(execution) { (Array(buffer), inputGradients) }
   }
 
+  /// The output and all gradients with so many threads are those with one, to the bit.
+  func checkThreads(_ counts: [Int]) throws {
+    threads = 1
+    let y = try forward()
+    let expected = try gradients()
+    for count in counts {
+      threads = count
+      #expect(try forward() == y, "\(count) threads")
+      let found = try gradients()
+      #expect(found.parameters == expected.parameters, "\(count) threads")
+      #expect(found.inputs == expected.inputs, "\(count) threads")
+    }
+  }
+
   func lossWeights(_ output: Int, count: Int) -> [S] {
     randomValues(count, seed: 900 &+ UInt64(output)).map { S($0) }
   }

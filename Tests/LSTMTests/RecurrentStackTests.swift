@@ -53,26 +53,12 @@ import Testing
     for time in [131, 300] {
       let probe = try Self.probe(Self.kinds[kind], batch: batch, time: time)
       probe.training = true
-      let y = try probe.forward()
-      let gradients = try probe.gradients()
-      for threads in [2, 3] {
-        probe.threads = threads
-        #expect(try probe.forward() == y)
-        let shared = try probe.gradients()
-        #expect(shared.parameters == gradients.parameters)
-        #expect(shared.inputs == gradients.inputs)
-      }
+      try probe.checkThreads([2, 3])
     }
   }
 
   @Test func theReferenceSharesThemToo() throws {
-    let probe = try Self.probe(Self.kinds[1], time: 150, as: Double.self)
-    let y = try probe.forward()
-    let gradients = try probe.gradients()
-    probe.threads = 2
-    #expect(try probe.forward() == y)
-    let shared = try probe.gradients()
-    #expect(shared.parameters == gradients.parameters)
+    try Self.probe(Self.kinds[1], time: 150, as: Double.self).checkThreads([2])
   }
 
   @Test func sharedWhereStepsAreTooSmallToDivide() throws {

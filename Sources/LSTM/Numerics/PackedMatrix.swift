@@ -25,7 +25,7 @@ public final class PackedMatrix<S: Scalar>: @unchecked Sendable {
       storage = try Buffer(count: S.packedCount(rows: rows, columns: columns, kernels: kernels))
       return
     }
-    let width = ReducedLayout.vectors * kernels.vectorWidth
+    let width = kernels.panelWidth(format)
     storage = try Buffer(count: 0)
     reduced = try PackedCodes(
       format, depth: rows, panels: Memory.sum(columns, width - 1) / width, kernels: kernels)
@@ -61,11 +61,6 @@ extension PackedMatrix where S == Float {
       rows: rows, a: a, aStride: aStride, b: self, c: c, cStride: cStride, accumulates: true)
     if let columns { arguments.take(columns: columns, kernels) }
     kernels.product(&arguments)
-  }
-
-  /// Columns of a panel.
-  var panelWidth: Int {
-    reduced?.layout.columns ?? kernels.panelWidth
   }
 }
 

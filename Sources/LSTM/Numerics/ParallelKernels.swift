@@ -30,7 +30,7 @@ enum ParallelKernels {
         own.c += rows.lowerBound * own.cStride
       } else {
         let columns = ParallelKernels.share(
-          own.columns, unit: own.panelWidth(job.kernels), part, parts)
+          own.columns, unit: job.kernels.panelWidth(own.format), part, parts)
         own.take(columns: columns, job.kernels)
       }
       job.kernels.product(&own)

@@ -43,10 +43,14 @@ class CellRun<S: Scalar> {
   /// may not.
   var backwardUnit: Int { 0 }
 
-  /// `backward` in two stages, for some units and all rows: the deltas of these units, and, when all threads have
-  /// made theirs, what all deltas send to h(s-1) at these units.
-  func backwardUnits(_ step: Int, _ units: Range<Int>, _ gradient: StateGradients<S>) {}
-  func sendToHiddenUnits(_ step: Int, _ units: Range<Int>, _ gradient: StateGradients<S>) {}
+  /// `backward` in two stages, for some units: their deltas, and, when all threads have made theirs, what all deltas
+  /// send to h(s-1) at these units.
+  func backwardUnits(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<S>
+  ) {}
+  func sendToHiddenUnits(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<S>
+  ) {}
 
   /// Threads that can take part in a backward pass.
   var backwardParts: Int { ThreadPool.shared.limit }

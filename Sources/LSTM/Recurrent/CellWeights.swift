@@ -138,11 +138,6 @@ final class CellWeights {
     expanded = units == blockStride ? nil : try Buffer(count: Memory.product(depth, width))
   }
 
-  /// Some units with the padding behind the last one.
-  func padded(_ units: Range<Int>) -> Range<Int> {
-    units.lowerBound..<(units.upperBound == self.units ? blockStride : units.upperBound)
-  }
-
   /// A vector of the cell (peephole, scale, offset), padded with zeros; nil if there is none.
   func vector(_ parameter: CellParameter) -> UnsafeMutablePointer<Float>? {
     vectors[parameter.rawValue]?.pointer

@@ -24,17 +24,17 @@ extension DirectionRun {
     if learnsStates { addLearnedGradients() }
   }
 
-  /// One thread's way back: its rows (or units) through a block of steps, then, after all have met, its share of
-  /// the sums over that block.
+  /// One thread's way back over some steps: its rows (or units) through a block of them, then, after all have met, its
+  /// share of the sums over that block. The steps are whole blocks, or any if the sums descend.
   func walkBack(
-    _ part: Int, _ parts: Int, _ maskedOutput: MaskedOutput, _ gradient: StateGradients<S>,
-    byUnits: Bool
+    _ steps: Range<Int>, _ part: Int, _ parts: Int, _ maskedOutput: MaskedOutput,
+    _ gradient: StateGradients<S>, byUnits: Bool
   ) {
     let rows = ParallelKernels.share(frame.batch, unit: 1, part, parts)
     let length = frame.sums.block
-    var end = frame.steps
-    while end > 0 {
-      let block = (end - 1) / length * length..<end
+    var end = steps.upperBound
+    while end > steps.lowerBound {
+      let block = max((end - 1) / length * length, steps.lowerBound)..<end
       frame.beginInputGradient(block, rows)
       if byUnits {
         stepsBackTogether(block, part, parts, maskedOutput, gradient)
@@ -45,20 +45,6 @@ extension DirectionRun {
       cell.finishBackward(block, part: part, of: parts)
       ThreadPool.shared.synchronize(parts)
       frame.finishInputGradient(block, rows)
-      end = block.lowerBound
-    }
-  }
-
-  /// All rows of some steps, without a mask: whole blocks of the sums, or any steps if these descend.
-  func walkAllRowsBack(_ steps: Range<Int>, _ gradient: StateGradients<S>) {
-    let length = frame.sums.block
-    var end = steps.upperBound
-    while end > steps.lowerBound {
-      let block = max((end - 1) / length * length, steps.lowerBound)..<end
-      frame.beginInputGradient(block, allRows)
-      stepsBack(block, allRows, .hold, gradient)
-      cell.finishBackward(block, part: 0, of: 1)
-      frame.finishInputGradient(block, allRows)
       end = block.lowerBound
     }
   }
@@ -87,9 +73,9 @@ extension DirectionRun {
       frame.description.cell.units, unit: cell.backwardUnit, part, parts)
     for step in block.reversed() {
       addOutputGradient(step, allRows, units, maskedOutput, gradient)
-      cell.backwardUnits(step, units, gradient)
+      cell.backwardUnits(step, allRows, units, gradient)
       ThreadPool.shared.synchronize(parts)
-      cell.sendToHiddenUnits(step, units, gradient)
+      cell.sendToHiddenUnits(step, allRows, units, gradient)
     }
   }
 

@@ -118,7 +118,7 @@ final class DirectionRun<S: Scalar>: ParallelWork {
         walk(0..<frame.steps, rows, maskedOutput)
       }
     case .backward(let maskedOutput, let gradient, let byUnits):
-      walkBack(part, parts, maskedOutput, gradient, byUnits: byUnits)
+      walkBack(0..<frame.steps, part, parts, maskedOutput, gradient, byUnits: byUnits)
     }
   }
 
@@ -138,7 +138,7 @@ final class DirectionRun<S: Scalar>: ParallelWork {
   }
 
   /// One thread's way over some steps of the sequence, with its rows of the batch.
-  private func walk(_ steps: Range<Int>, _ part: Range<Int>, _ maskedOutput: MaskedOutput) {
+  func walk(_ steps: Range<Int>, _ part: Range<Int>, _ maskedOutput: MaskedOutput) {
     var first = steps.lowerBound
     while first < steps.upperBound {
       // Input products are made for aligned blocks of steps, or parts of one.
@@ -153,9 +153,6 @@ final class DirectionRun<S: Scalar>: ParallelWork {
       first = some.upperBound
     }
   }
-
-  /// All rows of some steps, of a sequence without a mask.
-  func walkAllRows(_ steps: Range<Int>) { walk(steps, allRows, .hold) }
 
   private func maskedStep(_ step: Int, _ part: Range<Int>, _ maskedOutput: MaskedOutput) {
     frame.forEachValidRun(step, part) { cell.forward(step, $0, part: part) }

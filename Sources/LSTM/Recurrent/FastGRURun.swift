@@ -16,7 +16,7 @@ final class FastGRURun: GRURun<Float> {
   ) throws(EngineError) {
     self.packed = packed
     self.gradients = gradients
-    inputProduct = try InputProduct(frame, columns: packed.columns)
+    inputProduct = try InputProduct(frame, packed)
     dropped =
       frame.description.recurrentDropout > 0
       ? try StepRows(frame.plan, batch: frame.batch, width: cell.units, period: 3) : nil
@@ -32,9 +32,7 @@ final class FastGRURun: GRURun<Float> {
   override var backwardParts: Int { GradientPanels.parts }
 
   override func beginForward(_ steps: Range<Int>, part: Range<Int>) {
-    inputProduct.compute(
-      steps, part: part, frame: frame, weights: packed.input,
-      bias: UnsafePointer(packed.bias.pointer))
+    inputProduct.compute(steps, part: part)
   }
 
   override func forward(_ step: Int, _ rows: Range<Int>, part: Range<Int>) {
@@ -44,15 +42,13 @@ final class FastGRURun: GRURun<Float> {
   override var dividesUnits: Bool { activeDropout == nil }
 
   override func beginForwardUnits(_ steps: Range<Int>, part: Int, of parts: Int) {
-    inputProduct.computeShare(
-      steps, part: part, of: parts, frame: frame, weights: packed.input,
-      bias: UnsafePointer(packed.bias.pointer))
+    inputProduct.computeShare(steps, part: part, of: parts)
   }
 
   override func forwardUnits(_ step: Int, part: Int, of parts: Int) {
     let all = 0..<frame.batch
     let units = ParallelKernels.share(
-      cell.units, unit: packed.recurrentBlocks[2].panelWidth, part, parts)
+      cell.units, unit: kernels.panelWidth(packed.format), part, parts)
     forward(step, all, part: all, units: units, of: parts)
   }
 
@@ -88,15 +84,7 @@ final class FastGRURun: GRURun<Float> {
   private func beginGates(
     _ step: Int, _ rows: Range<Int>, part: Range<Int>, _ units: Range<Int>
   ) {
-    for row in rows {
-      let z0 = inputProduct.at(offset: step % inputBlock, row: row, part: part)
-      let z = gates.at(step, row)
-      let padded = packed.padded(units)
-      for block in 0..<3 {
-        let first = block * blockStride + padded.lowerBound
-        (z + first).update(from: z0 + first, count: padded.count)
-      }
-    }
+    inputProduct.copy(step, rows, part: part, units, to: gates)
     if let dropout = activeDropout, let dropped {
       for block in 0..<3 {
         dropout.apply(block, rows, to: frame.hidden, step - 1, into: dropped, kernels)
@@ -165,20 +153,19 @@ final class FastGRURun: GRURun<Float> {
   }
 
   override var backwardUnit: Int {
-    guard cell.resetAfter, activeDropout == nil else { return 0 }
-    return packed.recurrentTransposed?.panelWidth ?? 0
+    cell.resetAfter && activeDropout == nil ? kernels.panelWidth : 0
   }
 
   override func backwardUnits(
-    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
   ) {
-    deltasAfterReset(step, 0..<frame.batch, units, gradient)
+    deltasAfterReset(step, rows, units, gradient)
   }
 
   override func sendToHiddenUnits(
-    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
   ) {
-    sendAfterReset(step, 0..<frame.batch, units, gradient)
+    sendAfterReset(step, rows, units, gradient)
   }
 
   override func finishBackward(_ block: Range<Int>, part: Int, of parts: Int) {

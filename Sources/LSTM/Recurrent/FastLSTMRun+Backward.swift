@@ -244,13 +244,16 @@ extension FastLSTMRun {
       }
     }
   }
+
   // MARK: Divided by units
 
-  /// The deltas of some units, and what c(t-1) gets from them, for all rows of the usual cells.
-  func deltasOfUnits(_ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>) {
+  /// The deltas of some units, and what c(t-1) gets from them, of the usual cells.
+  func deltasOfUnits(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
     guard !units.isEmpty, let backward = tape.backward else { return }
     let first = units.lowerBound
-    var arguments = backwardArguments(step, 0..<frame.batch, gradient, backward)
+    var arguments = backwardArguments(step, rows, gradient, backward)
     arguments.units = units.count
     arguments.gates += first
     arguments.previousCell += first
@@ -266,14 +269,16 @@ extension FastLSTMRun {
     kernels.lstmBackward(&arguments)
   }
 
-  /// δh(t-1) = Rᵀ δ at some units, for all rows.
-  func sendToUnits(_ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>) {
+  /// δh(t-1) = Rᵀ δ at some units.
+  func sendToUnits(
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
+  ) {
     guard !units.isEmpty, let backward = tape.backward, let matrix = packed.recurrentTransposed
     else { return }
     let deltas = backward.recurrentDeltas
     var product = ProductArguments(
-      rows: frame.batch, a: deltas.at(step), aStride: deltas.stride, b: matrix, c: gradient.hidden,
-      cStride: gradient.hiddenStride)
+      rows: rows.count, a: deltas.at(step, rows.lowerBound), aStride: deltas.stride, b: matrix,
+      c: gradient.hidden + rows.lowerBound * gradient.hiddenStride, cStride: gradient.hiddenStride)
     product.take(columns: units, kernels)
     kernels.product(&product)
   }

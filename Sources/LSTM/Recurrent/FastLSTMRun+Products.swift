@@ -7,11 +7,9 @@ extension FastLSTMRun {
   func preactivate(_ step: Int, _ rows: Range<Int>, _ part: Range<Int>) {
     guard let inputProduct else { return }
     let gates = tape.gates
-    for row in rows {
-      let z0 = inputProduct.at(offset: step % inputBlock, row: row, part: part)
-      let target = tape.norm?.input ?? gates
-      target.at(step, row).update(from: z0, count: packed.columns)
-      tape.norm?.recurrent.clear(step, row)
+    inputProduct.copy(step, rows, part: part, 0..<cell.units, to: tape.norm?.input ?? gates)
+    if let norm = tape.norm {
+      for row in rows { norm.recurrent.clear(step, row) }
     }
     multiplyRecurrent(step, rows, to: tape.norm?.recurrent ?? gates)
     guard let norm = tape.norm else { return }

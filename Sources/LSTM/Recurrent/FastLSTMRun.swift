@@ -36,7 +36,8 @@ final class FastLSTMRun: LSTMRun<Float> {
     let multipliesInStep =
       cell.isFused && !drops
       && (frame.steps == 1 || frame.inputWidth <= 4 || bytes <= FastLSTMRun.nearest)
-    inputProduct = multipliesInStep ? nil : try InputProduct(frame, columns: packed.columns)
+    inputProduct =
+      multipliesInStep ? nil : try InputProduct(frame, packed, addsBias: !cell.layerNorm)
     squashed =
       cell.layerNorm
       ? try StepRows(frame.plan, batch: frame.batch, width: cell.units, period: 1) : nil
@@ -60,9 +61,7 @@ final class FastLSTMRun: LSTMRun<Float> {
   }
 
   override func beginForward(_ steps: Range<Int>, part: Range<Int>) {
-    inputProduct?.compute(
-      steps, part: part, frame: frame, weights: packed.input,
-      bias: cell.layerNorm ? nil : UnsafePointer(packed.bias.pointer))
+    inputProduct?.compute(steps, part: part)
   }
 
   override func forward(_ steps: Range<Int>, part: Range<Int>) {
@@ -110,21 +109,19 @@ final class FastLSTMRun: LSTMRun<Float> {
   }
 
   override func backwardUnits(
-    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
   ) {
-    deltasOfUnits(step, units, gradient)
+    deltasOfUnits(step, rows, units, gradient)
   }
 
   override func sendToHiddenUnits(
-    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
+    _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
   ) {
-    sendToUnits(step, units, gradient)
+    sendToUnits(step, rows, units, gradient)
   }
 
   override func beginForwardUnits(_ steps: Range<Int>, part: Int, of parts: Int) {
-    inputProduct?.computeShare(
-      steps, part: part, of: parts, frame: frame, weights: packed.input,
-      bias: UnsafePointer(packed.bias.pointer))
+    inputProduct?.computeShare(steps, part: part, of: parts)
   }
 
   override func forwardUnits(_ step: Int, part: Int, of parts: Int) {
@@ -192,8 +189,7 @@ final class FastLSTMRun: LSTMRun<Float> {
     _ arguments: inout LSTMStepArguments, _ step: Int, _ first: Int, _ part: Range<Int>
   ) {
     if let inputProduct {
-      arguments.initial = UnsafePointer(
-        inputProduct.at(offset: step % inputProduct.steps, row: first, part: part))
+      arguments.initial = UnsafePointer(inputProduct.at(step, first, part: part))
     } else {
       arguments.input = UnsafePointer(frame.input(step) + first * frame.inputStride)
     }

@@ -15,7 +15,7 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
   ) throws(EngineError) {
     self.packed = packed
     self.gradients = gradients
-    inputProduct = try InputProduct(frame, columns: packed.columns)
+    inputProduct = try InputProduct(frame, packed)
     dropped =
       frame.description.recurrentDropout > 0
       ? try StepRows(frame.plan, batch: frame.batch, width: cell.units, period: 1) : nil
@@ -30,9 +30,7 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
   override var backwardParts: Int { GradientPanels.parts }
 
   override func beginForward(_ steps: Range<Int>, part: Range<Int>) {
-    inputProduct.compute(
-      steps, part: part, frame: frame, weights: packed.input,
-      bias: UnsafePointer(packed.bias.pointer))
+    inputProduct.compute(steps, part: part)
   }
 
   override func forward(_ step: Int, _ rows: Range<Int>, part: Range<Int>) {
@@ -42,15 +40,14 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
   override var dividesUnits: Bool { activeDropout == nil }
 
   override func beginForwardUnits(_ steps: Range<Int>, part: Int, of parts: Int) {
-    inputProduct.computeShare(
-      steps, part: part, of: parts, frame: frame, weights: packed.input,
-      bias: UnsafePointer(packed.bias.pointer))
+    inputProduct.computeShare(steps, part: part, of: parts)
   }
 
   override func forwardUnits(_ step: Int, part: Int, of parts: Int) {
-    guard let unit = packed.recurrent?.panelWidth else { return }
     let all = 0..<frame.batch
-    forward(step, all, part: all, ParallelKernels.share(cell.units, unit: unit, part, parts))
+    let units = ParallelKernels.share(
+      cell.units, unit: kernels.panelWidth(packed.format), part, parts)
+    forward(step, all, part: all, units)
   }
 
   /// Some units of some rows.
@@ -58,12 +55,7 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
     _ step: Int, _ rows: Range<Int>, part: Range<Int>, _ units: Range<Int>
   ) {
     let row = rows.lowerBound
-    let padded = packed.padded(units)
-    for row in rows {
-      let z0 = inputProduct.at(offset: step % inputBlock, row: row, part: part)
-      (preactivations.at(step, row) + padded.lowerBound).update(
-        from: z0 + padded.lowerBound, count: padded.count)
-    }
+    inputProduct.copy(step, rows, part: part, units, to: preactivations)
     var hidden = frame.hidden.at(step - 1, row)
     var hiddenStride = frame.hidden.stride
     if let dropout = activeDropout, let dropped {
@@ -92,8 +84,8 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
     _ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>
   ) {
     let all = 0..<cell.units
-    makeDeltas(step, rows, all, gradient)
-    sendToHidden(step, rows, all, gradient)
+    backwardUnits(step, rows, all, gradient)
+    sendToHiddenUnits(step, rows, all, gradient)
     guard let dropout = activeDropout else { return }
     for row in rows {
       let dh = gradient.hidden + row * gradient.hiddenStride
@@ -103,23 +95,11 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
   }
 
   override var backwardUnit: Int {
-    activeDropout == nil ? packed.recurrentTransposed?.panelWidth ?? 0 : 0
-  }
-
-  override func backwardUnits(
-    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
-  ) {
-    makeDeltas(step, 0..<frame.batch, units, gradient)
-  }
-
-  override func sendToHiddenUnits(
-    _ step: Int, _ units: Range<Int>, _ gradient: StateGradients<Float>
-  ) {
-    sendToHidden(step, 0..<frame.batch, units, gradient)
+    activeDropout == nil ? kernels.panelWidth : 0
   }
 
   /// δ of some units from δh, which is zero afterwards.
-  private func makeDeltas(
+  override func backwardUnits(
     _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
   ) {
     guard !units.isEmpty, let deltas else { return }
@@ -136,7 +116,7 @@ final class FastSimpleRNNRun: SimpleRNNRun<Float> {
   }
 
   /// δh(t-1) += Rᵀ δ at some units.
-  private func sendToHidden(
+  override func sendToHiddenUnits(
     _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
   ) {
     guard let deltas else { return }

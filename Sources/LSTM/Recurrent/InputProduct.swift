@@ -12,22 +12,27 @@ struct InputProduct {
 
   /// Steps per block.
   let steps: Int
-  private let batch: Int
+  private let frame: SequenceFrame<Float>
+  private let packed: CellWeights
+  private let bias: UnsafePointer<Float>?
   private let rows: StepRows<Float>
   private let gathered: StepRows<Float>?
 
   init(
-    _ frame: SequenceFrame<Float>, columns: Int
+    _ frame: SequenceFrame<Float>, _ packed: CellWeights, addsBias: Bool = true
   ) throws(EngineError) {
-    batch = frame.batch
-    let stepBytes = try Memory.product(frame.batch, columns, MemoryLayout<Float>.stride)
+    self.frame = frame
+    self.packed = packed
+    bias = addsBias ? UnsafePointer(packed.bias.pointer) : nil
+    let batch = frame.batch
+    let stepBytes = try Memory.product(batch, packed.columns, MemoryLayout<Float>.stride)
     // Each block reads W once, each step writes and reads its results: with large W and few rows it pays to
     // make blocks so long that the first costs no more than the second, in the cache or not.
     let cached = InputProduct.cachedBytes / stepBytes
-    let balanced = min(frame.inputWidth / (2 * frame.batch), InputProduct.mostBytes / stepBytes)
+    let balanced = min(frame.inputWidth / (2 * batch), InputProduct.mostBytes / stepBytes)
     steps = min(max(cached, balanced, 1), max(frame.steps, 1))
     rows = try StepRows(
-      frame.plan, batch: batch, width: columns, period: steps, isWritten: true)
+      frame.plan, batch: batch, width: packed.columns, period: steps, isWritten: true)
     gathered =
       batch > 1 && steps > 1
       ? try StepRows(frame.plan, batch: batch, width: frame.inputWidth, period: steps) : nil
@@ -35,23 +40,20 @@ struct InputProduct {
 
   var stride: Int { rows.stride }
 
-  /// z0 of one row: what `compute` left for `step`, which is `offset` steps into the block.
-  func at(offset: Int, row: Int, part: Range<Int>) -> UnsafeMutablePointer<Float> {
+  /// z0 of a step and row, as `compute` left it.
+  func at(_ step: Int, _ row: Int, part: Range<Int>) -> UnsafeMutablePointer<Float> {
     let region = part.lowerBound * steps
-    return rows.base + (region + offset * part.count + row - part.lowerBound) * rows.stride
+    let offset = step % steps * part.count
+    return rows.base + (region + offset + row - part.lowerBound) * rows.stride
   }
 
   /// z0 = bias + x W for the rows of `part` and some steps, which belong to one block.
-  func compute(
-    _ block: Range<Int>, part: Range<Int>, frame: SequenceFrame<Float>,
-    weights: PackedMatrix<Float>, bias: UnsafePointer<Float>?
-  ) {
-    let out = at(offset: block.lowerBound % steps, row: part.lowerBound, part: part)
-    var arguments = ProductArguments(
+  func compute(_ block: Range<Int>, part: Range<Int>) {
+    var arguments = product(
       rows: block.count * part.count,
       a: frame.input(block.lowerBound) + part.lowerBound * frame.inputStride,
-      aStride: frame.inputStride, b: weights, c: out, cStride: rows.stride, bias: bias)
-    if part.count < batch && block.count > 1 {
+      c: at(block.lowerBound, part.lowerBound, part: part))
+    if part.count < frame.batch && block.count > 1 {
       guard let gathered else { return }
       let to = gathered.base + part.lowerBound * steps * gathered.stride
       for (offset, step) in block.enumerated() {
@@ -64,21 +66,40 @@ struct InputProduct {
       arguments.a = UnsafePointer(to)
       arguments.aStride = gathered.stride
     }
-    weights.kernels.product(&arguments)
+    packed.kernels.product(&arguments)
   }
 
-  /// The same for all rows of the batch, divided between threads by steps and rows.
-  func computeShare(
-    _ block: Range<Int>, part: Int, of parts: Int, frame: SequenceFrame<Float>,
-    weights: PackedMatrix<Float>, bias: UnsafePointer<Float>?
-  ) {
+  /// The same for all rows of the batch and a whole block, divided between threads by steps and rows.
+  func computeShare(_ block: Range<Int>, part: Int, of parts: Int) {
     let share = ParallelKernels.share(
-      block.count * batch, unit: ParallelKernels.rowUnit, part, parts)
-    var arguments = ProductArguments(
-      rows: share.count,
-      a: frame.input(block.lowerBound) + share.lowerBound * frame.inputStride,
-      aStride: frame.inputStride, b: weights,
-      c: rows.base + share.lowerBound * rows.stride, cStride: rows.stride, bias: bias)
-    weights.kernels.product(&arguments)
+      block.count * frame.batch, unit: ParallelKernels.rowUnit, part, parts)
+    var arguments = product(
+      rows: share.count, a: frame.input(block.lowerBound) + share.lowerBound * frame.inputStride,
+      c: rows.base + share.lowerBound * rows.stride)
+    packed.kernels.product(&arguments)
+  }
+
+  private func product(
+    rows count: Int, a: UnsafePointer<Float>, c: UnsafeMutablePointer<Float>
+  ) -> ProductArguments {
+    ProductArguments(
+      rows: count, a: a, aStride: frame.inputStride, b: packed.input, c: c, cStride: rows.stride,
+      bias: bias)
+  }
+
+  /// Some units' z0 of a step, with the padding behind the last unit, for sums that go on from there.
+  func copy(
+    _ step: Int, _ rows: Range<Int>, part: Range<Int>, _ units: Range<Int>,
+    to target: StepRows<Float>
+  ) {
+    let end = units.upperBound == packed.units ? packed.blockStride : units.upperBound
+    for row in rows {
+      let z0 = at(step, row, part: part)
+      let z = target.at(step, row)
+      for block in 0..<packed.blocks {
+        let first = block * packed.blockStride + units.lowerBound
+        (z + first).update(from: z0 + first, count: end - units.lowerBound)
+      }
+    }
   }
 }

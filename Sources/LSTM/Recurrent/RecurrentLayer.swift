@@ -232,14 +232,16 @@ final class RecurrentRun<S: Scalar>: LayerRun<S> {
   }
 
   /// Some steps, after those before them.
-  func walk(_ steps: Range<Int>) { direction.walkAllRows(steps) }
+  func walk(_ steps: Range<Int>) {
+    direction.walk(steps, direction.allRows, maskedOutput)
+  }
   func endForward() { direction.endForward() }
 
   func beginBackward() { gradient = direction.beginBackward() }
 
   /// Some steps, after those behind them.
   func walkBack(_ steps: Range<Int>) {
-    if let gradient { direction.walkAllRowsBack(steps, gradient) }
+    if let gradient { direction.walkBack(steps, 0, 1, maskedOutput, gradient, byUnits: false) }
   }
 
   func endBackward() {

@@ -103,9 +103,11 @@ extension ProductArguments {
     bias = bias.map { $0 + first }
     scales = scales.map { $0 + first }
   }
+}
 
-  /// Columns of a panel of B.
-  func panelWidth(_ kernels: KernelTable) -> Int {
-    format == .float32 ? kernels.panelWidth : ReducedLayout.vectors * kernels.vectorWidth
+extension KernelTable {
+  /// Columns of a panel of a matrix in this format.
+  func panelWidth(_ format: WeightFormat) -> Int {
+    format == .float32 ? panelWidth : ReducedLayout.vectors * vectorWidth
   }
 }

@@ -88,7 +88,7 @@ let package = Package(
       dependencies: ["LSTM", "ModelFiles", "CCarousel", "CStatus", "CPlatform"]),
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .testTarget(name: "KernelTests", dependencies: kernelDependencies + ["LSTM", "TestSupport"]),
-    .testTarget(name: "LSTMTests", dependencies: ["LSTM", "TestSupport"]),
+    .testTarget(name: "LSTMTests", dependencies: ["LSTM", "TestSupport", "CPlatform"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"]),
   ] + kernelTargets
 )

@@ -17,3 +17,26 @@ int carousel_processor_count(void) {
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
     return online > 0 ? (int)online : 1;
 }
+
+int carousel_current_processor(void) {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+int carousel_leave_processor(int processor) {
+#if defined(__linux__)
+    cpu_set_t own, others;
+    if (processor < 0 || sched_getaffinity(0, sizeof own, &own) != 0) return 0;
+    others = own;
+    CPU_CLR(processor, &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return 0;
+    sched_setaffinity(0, sizeof own, &own);
+    return 1;
+#else
+    (void)processor;
+    return 0;
+#endif
+}

@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import Synchronization
 import Testing
@@ -109,6 +110,22 @@ import Testing
       let counts = Self.count(2, independent: true)
       #expect(counts.calls.prefix(counts.parts).allSatisfy { $0 == 1 })
     }
+  }
+
+  /// How a worker gets out of the way of the thread that starts tasks.
+  @Test func aThreadLeavesAProcessorAndMayComeBack() {
+    let count = carousel_processor_count()
+    var left = 0
+    for _ in 0..<50 {
+      let processor = carousel_current_processor()
+      let moved = carousel_leave_processor(processor) == 1
+      #expect(moved == (count > 1))
+      // The scheduler may move it at any time, but hardly each time.
+      if carousel_current_processor() != processor { left += 1 }
+      #expect(carousel_processor_count() == count)
+    }
+    #expect(count > 1 ? left >= 40 : left == 0)
+    #expect(carousel_leave_processor(-1) == 0)
   }
 
   /// The child of a fork has no workers, and makes its own.

@@ -18,6 +18,11 @@ uint32_t carousel_cpu_features(void);
 
 /* Processors that this process may run on (its affinity, not the machine's); at least 1. */
 int carousel_processor_count(void);
+/* The processor that the caller runs on, at this moment; negative if it cannot be told. */
+int carousel_current_processor(void);
+/* Moves the calling thread to another one of those that it may run on, and lets it run on all of them again; 0 if
+ * there is no other. */
+int carousel_leave_processor(int processor);
 
 /* Tells the processor that the caller waits in a loop for another one. */
 static inline void carousel_spin_hint(void) {

@@ -170,7 +170,9 @@ public struct StreamProgram {
       } else {
         operation.pointee.arguments.descends.toggle()
         if block.pointee.threads > 1, operation.pointee.isWorthThreads {
-          ThreadPool.shared.run(parts: block.pointee.threads, operation) {
+          ThreadPool.shared.run(
+            parts: block.pointee.threads, independent: true, operation
+          ) {
             $0.assumingMemoryBound(to: Operation.self).pointee.performShare($1, of: $2)
           }
         } else {

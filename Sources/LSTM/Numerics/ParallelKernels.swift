@@ -83,7 +83,9 @@ enum ParallelKernels {
   private static func run<Arguments>(
     _ job: inout Job<Arguments>, _ threads: Int, _ task: ThreadPool.Task
   ) {
-    withUnsafeMutablePointer(to: &job) { ThreadPool.shared.run(parts: threads, $0, task) }
+    withUnsafeMutablePointer(to: &job) {
+      ThreadPool.shared.run(parts: threads, independent: true, $0, task)
+    }
   }
 
   /// Rows by which a product is split: whole tiles of every instruction set.

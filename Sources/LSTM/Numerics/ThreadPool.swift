@@ -34,8 +34,11 @@ public final class ThreadPool: @unchecked Sendable {
   private static let partBits: UInt = 8
   private static let independentBit: UInt = 1 << partBits
   private static let countUnit: UInt = independentBit << 1
-  /// Of the latest task with independent parts: its `latest`, with the parts that nobody has begun in the low bits.
+  /// Of the latest task with independent parts: its count, and in the low bits one for each part that nobody has begun.
   private let unclaimed = Atomic<UInt>(0)
+  private static let claimBits: UInt = 32
+  /// The processor that the latest task was started on.
+  private let starter = Atomic<Int32>(-1)
 
   private let isBusy = Atomic<Bool>(false)
   private let unfinished = Atomic<Int>(0)
@@ -63,7 +66,8 @@ public final class ThreadPool: @unchecked Sendable {
 
   /// Calls `task` for every part of at most `parts` and returns when all have returned.
   /// - Parameter independent: no part waits for another (``synchronize(_:)``). The calling thread then runs those
-  ///   that a worker has not begun by the time it is free: one that sleeps costs a call, not a wait.
+  ///   that their workers have not begun by the time it is free: one that sleeps costs a call, not a wait. A part is
+  ///   the same worker's in each task, and its data near that one's caches.
   public func run(
     parts wanted: Int, independent: Bool = false, _ context: UnsafeMutableRawPointer, _ task: Task
   ) {
@@ -72,7 +76,8 @@ public final class ThreadPool: @unchecked Sendable {
     else { return task(context, 0, 1) }
     defer { isBusy.store(false, ordering: .releasing) }
 
-    let parts = prepareWorkers(min(wanted, limit))
+    let most = independent ? min(limit, Int(ThreadPool.claimBits)) : limit
+    let parts = prepareWorkers(min(wanted, most))
     guard parts > 1 else { return task(context, 0, 1) }
     self.task = task
     self.context = context
@@ -80,9 +85,11 @@ public final class ThreadPool: @unchecked Sendable {
     unfinished.store(parts - 1, ordering: .relaxed)
     var next = (latest.load(ordering: .relaxed) / ThreadPool.countUnit &+ 1) &* ThreadPool.countUnit
     if independent {
+      let others: UInt = (1 << UInt(parts) - 1) & ~1
+      unclaimed.store(ThreadPool.claimCount(next) | others, ordering: .releasing)
       next |= ThreadPool.independentBit
-      unclaimed.store(next | UInt(parts - 1), ordering: .releasing)
     }
+    starter.store(carousel_current_processor(), ordering: .relaxed)
     next |= UInt(parts)
     latest.store(next, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
@@ -92,7 +99,9 @@ public final class ThreadPool: @unchecked Sendable {
     }
     task(context, 0, parts)
     if independent {
-      while let part = claim(of: next) { finish(part, of: parts, task, context) }
+      for part in 1..<parts where claim(part, of: next) {
+        finish(part, of: parts, task, context)
+      }
     }
     var spins = 0
     while unfinished.load(ordering: .acquiring) > 0 { ThreadPool.spin(&spins) }
@@ -143,9 +152,9 @@ public final class ThreadPool: @unchecked Sendable {
       seen = waitForTask(after: seen)
       // Whoever has no part in a task must not look at it: it may be over, the next being written.
       let parts = Int(seen & (1 << ThreadPool.partBits - 1))
-      var part: Int? = part < parts ? part : nil
-      if part != nil, seen & ThreadPool.independentBit != 0 { part = claim(of: seen) }
-      guard let part, let task, let context else { continue }
+      guard part < parts, seen & ThreadPool.independentBit == 0 || claim(part, of: seen),
+        let task, let context
+      else { continue }
       finish(part, of: parts, task, context)
     }
   }
@@ -157,22 +166,32 @@ public final class ThreadPool: @unchecked Sendable {
     unfinished.wrappingSubtract(1, ordering: .releasing)
   }
 
-  /// A part of a task with independent parts that nobody has begun; nil if there is none, or if the task is over.
-  private func claim(of seen: UInt) -> Int? {
-    let parts: UInt = ThreadPool.independentBit - 1
+  /// The count of the task as it is in `unclaimed`, where it wraps.
+  private static func claimCount(_ latest: UInt) -> UInt { (latest / countUnit) << claimBits }
+
+  /// True for one caller only: it has to run this part of a task with independent parts. False if somebody has begun
+  /// it, or if the task is over.
+  private func claim(_ part: Int, of seen: UInt) -> Bool {
+    let bit: UInt = 1 << UInt(part)
+    let unbegun: UInt = 1 << ThreadPool.claimBits - 1
     var current = unclaimed.load(ordering: .acquiring)
-    while current & ~parts == seen & ~parts, current & parts > 0 {
+    while current & ~unbegun == ThreadPool.claimCount(seen), current & bit != 0 {
       let (done, now) = unclaimed.compareExchange(
-        expected: current, desired: current - 1, ordering: .acquiring)
-      if done { return Int(current & parts) }
+        expected: current, desired: current & ~bit, ordering: .acquiring)
+      if done { return true }
       current = now
     }
-    return nil
+    return false
   }
 
   /// Spins for some tens of microseconds, then sleeps.
   private func waitForTask(after seen: UInt) -> UInt {
-    for _ in 0..<ThreadPool.spinLimit {
+    // On the processor of the thread that starts tasks a worker keeps that from going on, and schedulers can leave both
+    // there for a tenth of a second. Without another processor it does not spin.
+    let processor = carousel_current_processor()
+    let isInTheWay = processor >= 0 && processor == starter.load(ordering: .relaxed)
+    let maySpin = !isInTheWay || carousel_leave_processor(processor) != 0
+    for _ in 0..<(maySpin ? ThreadPool.spinLimit : 0) {
       let current = latest.load(ordering: .acquiring)
       if current != seen { return current }
       carousel_spin_hint()

@@ -34,9 +34,9 @@ public final class ThreadPool: @unchecked Sendable {
   private static let partBits: UInt = 8
   private static let independentBit: UInt = 1 << partBits
   private static let countUnit: UInt = independentBit << 1
-  /// Of the latest task with independent parts: its count, and in the low bits one for each part that nobody has begun.
-  private let unclaimed = Atomic<UInt>(0)
-  private static let claimBits: UInt = 32
+  /// For each part the latest task with independent parts in which somebody has begun it, by its count. A cache line for each.
+  private let begun: UnsafeMutablePointer<Atomic<UInt>>
+  private static let begunStride = 8
   /// The processor that the latest task was started on.
   private let starter = Atomic<Int32>(-1)
 
@@ -56,7 +56,9 @@ public final class ThreadPool: @unchecked Sendable {
 
   private init() {
     limit = min(Int(carousel_processor_count()), 1 << ThreadPool.partBits - 1)
-    // Two small objects that live as long as the process.
+    // Small objects that live as long as the process.
+    begun = .allocate(capacity: limit * ThreadPool.begunStride)
+    for part in 0..<limit { (begun + part * ThreadPool.begunStride).initialize(to: Atomic(0)) }
     mutex = .allocate(capacity: 1)
     wake = .allocate(capacity: 1)
     pthread_mutex_init(mutex, nil)
@@ -76,21 +78,15 @@ public final class ThreadPool: @unchecked Sendable {
     else { return task(context, 0, 1) }
     defer { isBusy.store(false, ordering: .releasing) }
 
-    let most = independent ? min(limit, Int(ThreadPool.claimBits)) : limit
-    let parts = prepareWorkers(min(wanted, most))
+    let parts = prepareWorkers(min(wanted, limit))
     guard parts > 1 else { return task(context, 0, 1) }
     self.task = task
     self.context = context
     arrived.store(0, ordering: .relaxed)
     unfinished.store(parts - 1, ordering: .relaxed)
     var next = (latest.load(ordering: .relaxed) / ThreadPool.countUnit &+ 1) &* ThreadPool.countUnit
-    if independent {
-      let others: UInt = (1 << UInt(parts) - 1) & ~1
-      unclaimed.store(ThreadPool.claimCount(next) | others, ordering: .releasing)
-      next |= ThreadPool.independentBit
-    }
+    next |= UInt(parts) | (independent ? ThreadPool.independentBit : 0)
     starter.store(carousel_current_processor(), ordering: .relaxed)
-    next |= UInt(parts)
     latest.store(next, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
       pthread_mutex_lock(mutex)
@@ -166,18 +162,15 @@ public final class ThreadPool: @unchecked Sendable {
     unfinished.wrappingSubtract(1, ordering: .releasing)
   }
 
-  /// The count of the task as it is in `unclaimed`, where it wraps.
-  private static func claimCount(_ latest: UInt) -> UInt { (latest / countUnit) << claimBits }
-
   /// True for one caller only: it has to run this part of a task with independent parts. False if somebody has begun
-  /// it, or if the task is over.
+  /// it, and so if the task is over.
   private func claim(_ part: Int, of seen: UInt) -> Bool {
-    let bit: UInt = 1 << UInt(part)
-    let unbegun: UInt = 1 << ThreadPool.claimBits - 1
-    var current = unclaimed.load(ordering: .acquiring)
-    while current & ~unbegun == ThreadPool.claimCount(seen), current & bit != 0 {
-      let (done, now) = unclaimed.compareExchange(
-        expected: current, desired: current & ~bit, ordering: .acquiring)
+    let begun = begun + part * ThreadPool.begunStride
+    let count = seen / ThreadPool.countUnit
+    var current = begun.pointee.load(ordering: .acquiring)
+    while current < count {
+      let (done, now) = begun.pointee.compareExchange(
+        expected: current, desired: count, ordering: .acquiring)
       if done { return true }
       current = now
     }

@@ -48,15 +48,18 @@ private func backwardStandard(
   let previous = s.pointee.previousCell + row * s.pointee.previousCellStride
   let cell = Floats(s.pointee.cell + row * s.pointee.cellStride)
   let one = splat(1)
+  // A step's gates were written long ago.
+  let hasNext = row + 1 < s.pointee.rows
+  let nextGates = gates + (hasNext ? s.pointee.gatesStride : 0)
+  let nextPrevious = previous + (hasNext ? s.pointee.previousCellStride : 0)
   var j = 0
   while j < width {
-    // A step's gates were written long ago.
-    let next = gates + s.pointee.gatesStride + j
+    let next = nextGates + j
     prefetch(next)
     prefetch(next + stride)
     prefetch(next + 2 * stride)
     prefetch(next + 3 * stride)
-    prefetch(previous + s.pointee.previousCellStride + j)
+    prefetch(nextPrevious + j)
     let i = load(gates + j)
     let f = load(gates + stride + j)
     let g = load(gates + 2 * stride + j)

@@ -177,12 +177,15 @@ private func stepRows(
     let group =
       arguments.pointee.descends
       ? arguments.pointee.endGroup - 1 - visited : arguments.pointee.firstGroup + visited
-    let isNarrow = group == arguments.pointee.narrowGroup
+    func rowBytes(_ group: Int) -> Int {
+      group == arguments.pointee.narrowGroup ? bytes / 2 : bytes
+    }
+    let asksNext = asks && visited + 1 < groups
     @inline(always) func add(_ weights: Bytes, _ p: inout RowOperands, _ rows: Int) {
-      p.next = UnsafeRawPointer(weights + toNext * bytes * p.depth)
       addProduct(
-        rows, blocks, isNarrow: isNarrow, weights, isNarrow ? bytes / 2 : bytes, &p, asks: asks,
-        widened, z)
+        rows, blocks, isNarrow: group == arguments.pointee.narrowGroup, weights, rowBytes(group),
+        &p, asks: asks, next: asksNext ? weights + toNext * bytes * p.depth : nil,
+        nextBytes: rowBytes(group + toNext), widened, z)
     }
     var row = 0
     for block in 0..<rowBlocks {
@@ -192,8 +195,8 @@ private func stepRows(
         depth: 0,
         start: arguments.pointee.initial + row * arguments.pointee.initialStride + group * lanes,
         startStride: arguments.pointee.initialStride, startBlock: arguments.pointee.blocks.stride,
-        nextStart: asks ? toNext * lanes : 0, next: arguments.pointee.recurrentWeights, nextBytes: 0
-      )
+        nextStart: asksNext ? toNext * lanes : 0, next: arguments.pointee.recurrentWeights,
+        nextBytes: 0)
       if let x = arguments.pointee.input, let weights = arguments.pointee.inputWeights {
         p.xStride = arguments.pointee.inputStride
         p.x = x + row * p.xStride
@@ -210,19 +213,21 @@ private func stepRows(
   }
 }
 
-/// z = start + one of the two products; the next begins from z. The weights take `bytes` for each k.
+/// z = start + one of the two products; the next begins from z. The weights take `bytes` for each k, those at `next`
+/// (nil: there are none) `nextBytes`.
 private func addProduct(
   _ rows: Int, _ blocks: Int, isNarrow: Bool, _ weights: Bytes, _ bytes: Int,
-  _ product: inout RowOperands, asks: Bool, _ widened: MutableFloats?, _ z: MutableFloats
+  _ product: inout RowOperands, asks: Bool, next: Bytes?, nextBytes: Int,
+  _ widened: MutableFloats?, _ z: MutableFloats
 ) {
   // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
   let tiles = (rows + TileSums.rows - 1) / TileSums.rows
   let most =
     tiles == 1 && widened == nil
     ? product.depth : (widened == nil ? weightBlock : widenedBlock) / (blocks * lanes)
-  // Together the tiles ask for the next block of weights, a little with each k. One tile alone reads them as fast as
-  // they come, and would only push its own out of the nearest cache.
-  let nextBytes = asks && tiles > 1 ? (bytes + tiles - 1) / tiles : 0
+  // The tiles ask for the next block of weights. One tile alone reads them as fast as they come, and would only push
+  // its own out of the nearest cache.
+  let asks = asks && tiles > 1
   var k = 0
   while k < product.depth {
     let depth = product.depth - k < most ? product.depth - k : most
@@ -233,19 +238,25 @@ private func addProduct(
     } else {
       product.weights = block.assumingMemoryBound(to: Float.self)
     }
-    let next = k + depth < product.depth ? block + depth * bytes : product.next
+    let rest = product.depth - k - depth
+    let (nextBlock, left): (Bytes?, Int) =
+      rest > 0 ? (block + depth * bytes, rest) : (next, product.depth)
+    var ahead = BytesAhead(
+      asks ? nextBlock : nil, (left < most ? left : most) * (rest > 0 ? bytes : nextBytes),
+      tiles: tiles, depth: depth)
     var row = 0
     for tile in 0..<tiles {
       let count = (rows - row + tiles - tile - 1) / (tiles - tile)
       if product.nextStart != 0 { askStart(product, row..<row + count, blocks) }
+      let request = ahead.take() ?? (UnsafeRawPointer(block), 0)
       multiplyTile(
         count, blocks, isNarrow: isNarrow,
         RowOperands(
           x: product.x + row * product.xStride + k, xStride: product.xStride,
           weights: product.weights, depth: depth,
           start: product.start + row * product.startStride, startStride: product.startStride,
-          startBlock: product.startBlock, nextStart: 0,
-          next: next + tile * depth * nextBytes, nextBytes: nextBytes),
+          startBlock: product.startBlock, nextStart: 0, next: request.start,
+          nextBytes: request.bytes),
         z + row * 4 * lanes)
       row += count
     }

@@ -119,13 +119,16 @@ private func addStrip(
   var c = a.c + j
   for tile in 0..<a.tiles.count {
     let height = a.tiles.height(tile)
-    if asks { ask(c + height * a.cStride, a.cStride, rows: height, columns) }
+    if asks && tile + 1 < a.tiles.count {
+      ask(Floats(c + height * a.cStride), a.cStride, rows: a.tiles.height(tile + 1), columns)
+    }
     multiplyStrip(
       height, columns,
       TileOperands(
         start: Floats(c), startStride: a.cStride,
         a: TileRows(packed: a.packed + tile * tileStride(rows)),
-        b: strip, depth: rows, next: ahead.next, nextBytes: ahead.rowBytes, nextPanel: lineBytes),
+        b: strip, depth: rows, next: ahead.next, nextBytes: ahead.rowBytes, nextPanel: lineBytes,
+        nextPanels: ahead.lines),
       bNext: rows * panelColumns, c, a.cStride)
     ahead.advance(panels: (columns + panelColumns - 1) / panelColumns)
     c += height * a.cStride
@@ -157,19 +160,18 @@ private struct PackedColumns {
 /// would wait for all of them, which are on pages of their own.
 private struct StripAhead {
   private(set) var next: UnsafeRawPointer
-  private var lines: Int
-  private let stride: Int
+  /// Of each row.
+  private(set) var lines: Int
+  /// From one row's line to the next row's.
+  let rowBytes: Int
 
   /// The first of the `columns` that are left of D.
   @inline(always) init(_ d: Floats, _ columns: Int, _ stride: Int) {
     next = UnsafeRawPointer(d)
     let bytes = (columns < stripColumns ? columns : stripColumns) * MemoryLayout<Float>.stride
     lines = (bytes + lineBytes - 1) / lineBytes
-    self.stride = stride * MemoryLayout<Float>.stride
+    rowBytes = stride * MemoryLayout<Float>.stride
   }
-
-  /// From one row's line to the next row's; 0 if all has been asked for.
-  @inline(always) var rowBytes: Int { lines > 0 ? stride : 0 }
 
   @inline(always) mutating func advance(panels: Int) {
     next += panels * lineBytes

@@ -5,9 +5,6 @@ private let depthBlock = 1024
 /// Panels per strip: their rows of a block of k, 256 or 512 KiB, stay in the second-level cache while the tiles of A pass
 /// by.
 private let stripPanels = 4
-/// Bytes of weights that are near enough without being asked for.
-let nearBytes = 1 << 19
-
 /// Rows of A per block, which each strip meets again: short ones in the second-level cache, long ones, which the
 /// processor foresees, in the third.
 private func rowBlock(_ depth: Int) -> Int { depth <= 256 ? 240 : 480 }
@@ -51,6 +48,8 @@ private func multiplyBlock(
   // The first block of k starts from the bias: a pass over C that wrote it there would cost as much as C's
   // memory does.
   let startsFromC = p.accumulates || k > 0
+  let asks = p.depth * p.columns * MemoryLayout<Float>.stride > nearBytes
+  let panel = p.depth * panelColumns
   var j = 0
   while j < p.columns {
     let c = p.c + m * p.cStride + j
@@ -59,48 +58,68 @@ private func multiplyBlock(
       startStride: startsFromC ? p.cStride : 0,
       a: TileRows(p.a + m * p.aStride + k, stride: p.aStride),
       b: p.b + j * p.depth + k * panelColumns, depth: depth,
-      next: p.b + j * p.depth + k * panelColumns, nextBytes: 0,
-      nextPanel: p.depth * panelColumns * MemoryLayout<Float>.stride)
+      next: UnsafeRawPointer(p.b), nextBytes: 0, nextPanel: panel * MemoryLayout<Float>.stride,
+      nextPanels: 0)
     let columns = p.columns - j
     let wholePanels = columns / panelColumns
     if rows == 1 && wholePanels > 1 {
       let panels = wholePanels < 4 ? 2 : 4
-      multiplyRow(panels: panels, operands, panelStride: p.depth * panelColumns, c)
+      multiplyRow(panels: panels, operands, panelStride: panel, c)
       j += panels * panelColumns
     } else {
       let strip = columns < stripPanels * panelColumns ? columns : stripPanels * panelColumns
-      multiplyRows(
-        rows, strip, operands, bNext: p.depth * panelColumns,
-        asks: p.depth * p.columns * MemoryLayout<Float>.stride > nearBytes, c, p.cStride)
+      let next = stripAfter(p, k, depth, j + strip)
+      multiplyRows(rows, strip, operands, bNext: panel, next: asks ? next : nil, c, p.cStride)
       j += strip
     }
   }
 }
 
+/// The first of the rows of B that are needed next, in some panels of a strip.
+private struct NextStrip {
+  let start: Floats
+  let depth: Int
+  let panels: Int
+}
+
+/// The same k of the strip that begins at column `j`; after the last strip the next k of the first; nil after the last k.
+private func stripAfter(_ p: ProductArguments, _ k: Int, _ depth: Int, _ j: Int) -> NextStrip? {
+  let isLast = j >= p.columns
+  let (first, column) = isLast ? (k + depth, 0) : (k, j)
+  let left = isLast && p.depth - first < depth ? p.depth - first : depth
+  guard left > 0 else { return nil }
+  let panels = (p.columns - column + panelColumns - 1) / panelColumns
+  return NextStrip(
+    start: p.b + column * p.depth + first * panelColumns, depth: left,
+    panels: panels < stripPanels ? panels : stripPanels)
+}
+
 /// Any number of rows by a strip of panels, `bNext` floats apart, of which `columns` exist.
 private func multiplyRows(
-  _ rows: Int, _ columns: Int, _ operands: TileOperands, bNext: Int, asks: Bool,
+  _ rows: Int, _ columns: Int, _ operands: TileOperands, bNext: Int, next: NextStrip?,
   _ c: MutableFloats, _ cStride: Int
 ) {
   var t = operands
   // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
   var tiles = (rows + tileRows - 1) / tileRows
-  // Together they ask for the next strip, a little with each k: the first tile would wait for it, and many
-  // requests at once would hold up the loads.
-  let bytes = panelColumns * MemoryLayout<Float>.stride
-  t.nextBytes = asks ? (bytes + tiles - 1) / tiles : 0
-  t.next = UnsafeRawPointer(operands.b + columns / panelColumns * bNext)
+  // The first tile of the next strip would wait for it.
+  var ahead = BytesAhead(
+    next?.start, (next?.depth ?? 0) * panelColumns * MemoryLayout<Float>.stride, tiles: tiles,
+    depth: t.depth)
+  t.nextPanels = next?.panels ?? 0
   var r = 0
   while r < rows {
     let height = (rows - r + tiles - 1) / tiles
     tiles -= 1
     t.a = operands.a.after(r)
     t.start = operands.start + r * operands.startStride
-    if t.startStride > 0 && r + height < rows {
-      ask(c + (r + height) * cStride, cStride, rows: height, columns)
+    // What the next tile's sums start from; a tile of many k gives it time to come.
+    if t.startStride > 0 && tiles > 0 {
+      let nextHeight = (rows - r - height + tiles - 1) / tiles
+      ask(Floats(c + (r + height) * cStride), cStride, rows: nextHeight, columns)
     }
+    if let some = ahead.take() { (t.next, t.nextBytes) = some } else { t.nextBytes = 0 }
     multiplyStrip(height, columns, t, bNext: bNext, c + r * cStride, cStride)
-    t.next += t.nextBytes * t.depth
     r += height
   }
 }
@@ -113,6 +132,7 @@ func multiplyStrip(
   var t = operands
   var j = 0
   while j < columns {
+    if t.nextPanels <= 0 { t.nextBytes = 0 }
     if columns - j >= panelColumns {
       multiplyTile(rows, t, c + j, cStride)
     } else {
@@ -122,5 +142,6 @@ func multiplyStrip(
     t.start += panelColumns
     t.b += bNext
     t.next += t.nextPanel
+    t.nextPanels -= 1
   }
 }

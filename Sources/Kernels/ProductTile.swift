@@ -30,9 +30,6 @@
   }
 }
 
-/// Bytes of a line of the cache.
-@inline(always) var lineBytes: Int { 64 }
-
 /// Where a tile's operands are. The sums of row r start from what is at `r * startStride`: C itself, or with stride 0
 /// one row for all.
 struct TileOperands {
@@ -43,10 +40,11 @@ struct TileOperands {
   var b: Floats
   var depth: Int
   /// What is needed next: with each k of a tall tile another `nextBytes` of it are asked for; 0: nothing is. The
-  /// next panel's tile asks from `nextPanel` bytes further on.
+  /// next panel's tile asks from `nextPanel` bytes further on, as long as there are `nextPanels`.
   var next: UnsafeRawPointer
   var nextBytes: Int
   var nextPanel: Int
+  var nextPanels: Int
 }
 
 /// A tile's rows of A: element (r, k) at `r * stride + k`, or packed at `k * tileRows + r`.
@@ -260,17 +258,6 @@ func multiplyRaggedTile(
       let row = c + r * cStride
       store(load(tile + r * panelColumns), row, upTo: leftCount)
       store(load(tile + r * panelColumns + lanes), row + leftCount, upTo: rightCount)
-    }
-  }
-}
-
-/// Asks for what the sums of the next tile start from; a tile of many k gives it time to come.
-@inline(always) func ask(_ c: MutableFloats, _ stride: Int, rows: Int, _ columns: Int) {
-  for row in 0..<rows {
-    var j = 0
-    while j < columns {
-      prefetch(c + row * stride + j)
-      j += lineBytes / MemoryLayout<Float>.stride
     }
   }
 }

@@ -76,12 +76,6 @@ struct Mask {
 
 // MARK: - Memory
 
-/// Asks for a cache line, into the second-level cache. Any address will do: nothing is read.
-@inline(always) func prefetch(_ p: UnsafeRawPointer) {
-  Builtin.int_prefetch_RawPointer(
-    p._rawValue, (0 as Int32)._value, (2 as Int32)._value, (1 as Int32)._value)
-}
-
 // memcpy of a vector becomes one instruction that needs no alignment.
 
 @inline(always) func load(_ p: Floats) -> Vector {

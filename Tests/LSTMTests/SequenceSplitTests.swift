@@ -43,6 +43,7 @@ import Testing
     let names = [
       "vanilla", "peepholes", "coupled", "mask held", "gru true", "gru false",
       "gru true, other activations", "gru true, masks and dropouts", "simple",
+      "bidirectional concat true false", "bidirectional multiply false true",
     ]
     let all = GradientTests.lstmCases + GradientTests.otherCases
     for name in names {

@@ -389,6 +389,24 @@ def test_gradients_do_not_depend_on_threads() -> None:
     assert one.input.tobytes() == two.input.tobytes()
 
 
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("batch", [1, 8])
+def test_both_directions_at_once_change_no_bit(batch: int, go_backwards: bool) -> None:
+    """Both add to the gradient of an input to which another layer has added before them."""
+    rng = np.random.default_rng(9)
+    x = layers.Input((None, 20))
+    cell = layers.LSTM(40, return_sequences=True, go_backwards=go_backwards, dropout=0.2)
+    y = layers.Concatenate()([layers.Bidirectional(cell)(x), x])
+    net = carousel.Network(inputs=x, outputs=layers.GRU(3)(y), seed=4)
+    values = rng.normal(size=(batch, 480 // batch, 20)).astype(np.float32)
+    ones = np.ones((batch, 3), np.float32)
+    one = net.backpropagate(values, ones, threads=1)
+    for threads in (2, 3):
+        many = net.backpropagate(values, ones, threads=threads)
+        assert one.buffer.tobytes() == many.buffer.tobytes()
+        assert one.input.tobytes() == many.input.tobytes()
+
+
 def test_gradients_outlive_everything() -> None:
     net = carousel.Network([layers.LSTM(4)], input_size=3)
     g = net.backpropagate(np.ones((2, 5, 3), np.float32), np.ones((2, 4), np.float32))

@@ -8,6 +8,7 @@ import carousel
 import numpy as np
 import pytest
 from carousel import layers
+from instruction_sets import INSTRUCTION_SETS, instruction_set
 
 STEPS = 100_000
 
@@ -137,15 +138,10 @@ SLOPES = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512", "avx512_bf16"])
+@pytest.mark.parametrize("instructions", INSTRUCTION_SETS)
 @pytest.mark.parametrize("name", LIMITS)
-def test_limits_and_denormal_numbers(name: str, instruction_set: str, dtype: Any) -> None:
-    usual = carousel.instruction_set()
-    try:
-        carousel.set_instruction_set(instruction_set)
-    except carousel.Error as error:
-        pytest.skip(str(error))
-    try:
+def test_limits_and_denormal_numbers(name: str, instructions: str, dtype: Any) -> None:
+    with instruction_set(instructions, skips=True):
         info = np.finfo(dtype)
         tiny = np.array([-info.tiny / 2, -info.smallest_subnormal, -0.0, 0.0], dtype)
         x = np.concatenate([tiny, -tiny[::-1], [-np.inf, -info.max, np.nan, info.max, np.inf]])
@@ -153,8 +149,6 @@ def test_limits_and_denormal_numbers(name: str, instruction_set: str, dtype: Any
         net = carousel.Network([layers.Activation(name)], input_size=len(x), dtype=dtype)
         y = net(x[None, None])[0, 0]
         slopes = net.backpropagate(x[None, None], np.ones((1, 1, len(x)), dtype)).input[0, 0]
-    finally:
-        carousel.set_instruction_set(usual)
     below, above = (np.array(limit, dtype) for limit in LIMITS[name])
     np.testing.assert_allclose(y[8], below, rtol=4 * info.eps)
     np.testing.assert_allclose(y[12], above, rtol=4 * info.eps)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from carousel import layers
 from carousel.__main__ import main
 from conftest import FIXTURES, REPOSITORY
+from instruction_sets import INSTRUCTION_SETS, instruction_set
 from networks import inputs_for, random_network
 
 REDUCED = ("bfloat16", "int8")
@@ -50,17 +50,6 @@ def embedding_network() -> carousel.Network:
         ],
         seed=4,
     )
-
-
-@contextlib.contextmanager
-def instruction_set(name: str) -> Iterator[None]:
-    """Networks made within use this one."""
-    usual = carousel.instruction_set()
-    carousel.set_instruction_set(name)
-    try:
-        yield
-    finally:
-        carousel.set_instruction_set(usual)
 
 
 def rounds_weights_only() -> str:
@@ -172,7 +161,7 @@ def test_instruction_sets(precision: str) -> None:
     net, rng = random_network(5)
     x = inputs_for(net, rng, 4, 5)
     found = {}
-    for name in ("baseline", "avx2", "avx512", "avx512_bf16"):
+    for name in INSTRUCTION_SETS:
         with contextlib.suppress(carousel.UnsupportedModelError), instruction_set(name):
             found[name] = net.quantize(precision)(x)
     if "avx512" in found:

@@ -15,6 +15,7 @@ import carousel
 import numpy as np
 import pytest
 from carousel import layers
+from instruction_sets import INSTRUCTION_SETS, instruction_set
 from networks import inputs_for, random_network
 
 SEEDS = range(12)
@@ -98,22 +99,15 @@ def test_threads_of_a_stream_change_no_bit() -> None:
         net.stream(threads=-1)
 
 
-@pytest.mark.parametrize("name", ["avx2", "avx512", "avx512_bf16"])
+@pytest.mark.parametrize("name", INSTRUCTION_SETS[1:])
 @pytest.mark.parametrize("seed", range(4))
 def test_fused_instruction_sets_agree(name: str, seed: int) -> None:
     net, rng = random_network(seed)
     x = inputs_for(net, rng, 5, 11)
     wanted = net(x)
-    usual = carousel.instruction_set()
-    try:
-        carousel.set_instruction_set(name)
-    except carousel.UnsupportedModelError:
-        pytest.skip(f"this processor has no {name}")
-    try:
+    with instruction_set(name, skips=True):
         got = net.copy()(x)
-    finally:
-        carousel.set_instruction_set(usual)
-    if usual == "baseline":
+    if carousel.instruction_set() == "baseline":
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
     else:
         same_bits(got, wanted)

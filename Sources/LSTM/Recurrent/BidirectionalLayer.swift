@@ -111,14 +111,27 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
   /// The two directions as work that threads can share.
   private final class Halves: ParallelWork {
     private unowned let run: BidirectionalRun
+    var isBackward = false
 
     init(_ run: BidirectionalRun) { self.run = run }
 
     override func perform(part: Int, of parts: Int) {
-      if part == 0 { run.first.forward(run.maskedOutput(run.first)) }
-      if part == parts - 1 { run.second.forward(run.maskedOutput(run.second)) }
+      if part == 0 { walk(run.first) }
+      if part == parts - 1 { walk(run.second) }
+    }
+
+    private func walk(_ direction: DirectionRun<S>) {
+      let maskedOutput = run.maskedOutput(direction)
+      if isBackward {
+        direction.backward(maskedOutput, learnsStates: !run.hasGivenStates)
+      } else {
+        direction.forward(maskedOutput)
+      }
     }
   }
+
+  /// Two threads take one direction each: then each core has the weights of its own only.
+  private var parts: Int { context.threads == 2 && first.splitSize.isWorthwhile ? 2 : 1 }
 
   private lazy var merging = Merging(self)
 
@@ -169,8 +182,7 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
       setLearnedStates()
       initialStates.set()
     }
-    // Two threads take one direction each: then each core has the weights of its own only.
-    let parts = context.threads == 2 && first.splitSize.isWorthwhile ? 2 : 1
+    halves.isBackward = false
     halves.performInParallel(parts, independent: true)
     merging.isBackward = false
     merging.performInParallel(mergeParts, independent: true)
@@ -181,9 +193,11 @@ final class BidirectionalRun<S: Scalar>: LayerRun<S> {
   override func backward() {
     merging.isBackward = true
     merging.performInParallel(mergeParts, independent: true)
-    for direction in [first, second] {
-      direction.backward(maskedOutput(direction), learnsStates: !hasGivenStates)
-    }
+    let parts = second.frame.canDeferInputGradient ? parts : 1
+    second.frame.defersInputGradient = parts > 1
+    halves.isBackward = true
+    halves.performInParallel(parts, independent: true)
+    second.frame.finishInputGradient()
     if !hasGivenStates { initialStates.addGradients() }
   }
 

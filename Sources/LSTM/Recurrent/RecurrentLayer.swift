@@ -113,7 +113,8 @@ struct DirectionParts {
       gradients[declaration.parameter] = plan.gradient(layer, first + index)
     }
     let frame = try SequenceFrame(
-      description, source: source, purpose: 2 * layer.node + number, plan: plan)
+      description, source: source, purpose: 2 * layer.node + number, follows: number > 0,
+      plan: plan)
     if let fast = try makeFastCell(
       frame, weights: weights, gradients: gradients, layer: layer, number: number)
     {

@@ -21,6 +21,8 @@ final class SequenceFrame<S: Scalar> {
   private let ownInput: StepRows<S>?
   private let inputMask: StepRows<S>?
   private let ownInputGradient: StepRows<S>?
+  /// What the way back sends to the input waits for `finishInputGradient()`, while another direction adds to it.
+  var defersInputGradient = false
 
   /// (h) or (h, c).
   let states: [StateSlot<S>]
@@ -30,8 +32,10 @@ final class SequenceFrame<S: Scalar> {
   /// First valid step of each row, `steps` if it has none; nil: all steps are valid.
   let firstValid: UnsafeMutablePointer<Int32>?
 
+  /// - Parameter follows: another direction reads the same input, and its gradient comes first.
   init(
-    _ description: RecurrentDescription, source: Signal<S>, purpose: Int, plan: ExecutionPlan<S>
+    _ description: RecurrentDescription, source: Signal<S>, purpose: Int, follows: Bool,
+    plan: ExecutionPlan<S>
   ) throws(EngineError) {
     self.description = description
     self.plan = plan
@@ -51,9 +55,10 @@ final class SequenceFrame<S: Scalar> {
     }
     ownInput = turnsRound || drops ? try rows(inputWidth, steps) : nil
     inputMask = drops ? try rows(inputWidth, 1) : nil
+    let defers = follows && turnsRound && ThreadPool.shared.limit > 1
     ownInputGradient =
       keeps && (turnsRound || drops)
-      ? try rows(inputWidth, sums.block) : nil
+      ? try rows(inputWidth, defers ? steps : sums.block) : nil
 
     var slots: [StateSlot<S>] = []
     var histories: [StepRows<S>] = []
@@ -151,6 +156,12 @@ final class SequenceFrame<S: Scalar> {
     ownInputGradient?.at(step) ?? source.gradient.map { $0 + step * batch * source.stride }
   }
 
+  /// Another direction may add to the input's gradient until this one finishes.
+  var canDeferInputGradient: Bool {
+    guard let own = ownInputGradient else { return false }
+    return own.period >= steps
+  }
+
   func key(_ use: RandomUse) -> UInt64 {
     RandomGenerator.derive(
       RandomGenerator.derive(plan.context.randomKey, purpose), use.rawValue)
@@ -207,6 +218,17 @@ final class SequenceFrame<S: Scalar> {
 
   /// After a block of steps went backwards: adds what it sent to its input.
   func finishInputGradient(_ block: Range<Int>, _ rows: Range<Int>) {
+    if !defersInputGradient { addOwnInputGradient(block, rows) }
+  }
+
+  /// The same for all steps after all that come first, where it was deferred.
+  func finishInputGradient() {
+    guard defersInputGradient else { return }
+    defersInputGradient = false
+    addOwnInputGradient(0..<steps, 0..<batch)
+  }
+
+  private func addOwnInputGradient(_ block: Range<Int>, _ rows: Range<Int>) {
     guard let own = ownInputGradient, let target = source.gradient else { return }
     let dropMask = plan.context.isTraining ? inputMask : nil
     let first = rows.lowerBound

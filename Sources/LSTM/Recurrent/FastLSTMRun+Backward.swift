@@ -216,11 +216,10 @@ extension FastLSTMRun {
   ) {
     let first = rows.lowerBound
     let hidden = gradient.hidden + first * gradient.hiddenStride
-    let deltas = backward.recurrentDeltas
-    if let matrix = packed.recurrentTransposed, activeDropout == nil, !cell.truncatesGates {
-      var product = ProductArguments(
-        rows: rows.count, a: deltas.at(step, first), aStride: deltas.stride, b: matrix, c: hidden,
-        cStride: gradient.hiddenStride, accumulates: cell.zoneout > 0)
+    if activeDropout == nil, !cell.truncatesGates,
+      var product = hiddenProduct(step, rows, gradient, backward)
+    {
+      product.accumulates = cell.zoneout > 0
       kernels.product(&product)
       return
     }
@@ -232,6 +231,7 @@ extension FastLSTMRun {
     guard !cell.truncatesGates, let dropout = activeDropout, let scratch = scratch?.dropped else {
       return
     }
+    let deltas = backward.recurrentDeltas
     for (block, matrix) in packed.recurrentBlocksTransposed.enumerated() {
       for row in rows { scratch.clear(0, row) }
       matrix.addProduct(
@@ -242,6 +242,20 @@ extension FastLSTMRun {
           cell.outputWidth, scratch.at(0, row), dropout.masks.at(block, row),
           gradient.hidden + row * gradient.hiddenStride)
       }
+    }
+  }
+
+  /// Rᵀ δ, which becomes δh(t-1).
+  private func hiddenProduct(
+    _ step: Int, _ rows: Range<Int>, _ gradient: StateGradients<Float>,
+    _ backward: LSTMTape<Float>.Backward
+  ) -> ProductArguments? {
+    let deltas = backward.recurrentDeltas
+    return packed.recurrentTransposed.map {
+      ProductArguments(
+        rows: rows.count, a: deltas.at(step, rows.lowerBound), aStride: deltas.stride, b: $0,
+        c: gradient.hidden + rows.lowerBound * gradient.hiddenStride,
+        cStride: gradient.hiddenStride)
     }
   }
 
@@ -273,12 +287,9 @@ extension FastLSTMRun {
   func sendToUnits(
     _ step: Int, _ rows: Range<Int>, _ units: Range<Int>, _ gradient: StateGradients<Float>
   ) {
-    guard !units.isEmpty, let backward = tape.backward, let matrix = packed.recurrentTransposed
+    guard !units.isEmpty, let backward = tape.backward,
+      var product = hiddenProduct(step, rows, gradient, backward)
     else { return }
-    let deltas = backward.recurrentDeltas
-    var product = ProductArguments(
-      rows: rows.count, a: deltas.at(step, rows.lowerBound), aStride: deltas.stride, b: matrix,
-      c: gradient.hidden + rows.lowerBound * gradient.hiddenStride, cStride: gradient.hiddenStride)
     product.take(columns: units, kernels)
     kernels.product(&product)
   }

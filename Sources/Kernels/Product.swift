@@ -76,14 +76,14 @@ private func multiplyBlock(
 }
 
 /// The first of the rows of B that are needed next, in some panels of a strip.
-private struct NextStrip {
+struct NextStrip {
   let start: Floats
   let depth: Int
   let panels: Int
 }
 
 /// The same k of the strip that begins at column `j`; after the last strip the next k of the first; nil after the last k.
-private func stripAfter(_ p: ProductArguments, _ k: Int, _ depth: Int, _ j: Int) -> NextStrip? {
+func stripAfter(_ p: ProductArguments, _ k: Int, _ depth: Int, _ j: Int) -> NextStrip? {
   let isLast = j >= p.columns
   let (first, column) = isLast ? (k + depth, 0) : (k, j)
   let left = isLast && p.depth - first < depth ? p.depth - first : depth

@@ -5,6 +5,7 @@ private let depthBlock = 1024
 /// Panels per strip: their rows of a block of k, 256 or 512 KiB, stay in the second-level cache while the tiles of A pass
 /// by.
 private let stripPanels = 4
+
 /// Rows of A per block, which each strip meets again: short ones in the second-level cache, long ones, which the
 /// processor foresees, in the third.
 private func rowBlock(_ depth: Int) -> Int { depth <= 256 ? 240 : 480 }

@@ -69,8 +69,8 @@ private func multiplyBlock(
       j += panels * panelColumns
     } else {
       let strip = columns < stripPanels * panelColumns ? columns : stripPanels * panelColumns
-      let next = stripAfter(p, k, depth, j + strip)
-      multiplyRows(rows, strip, operands, bNext: panel, next: asks ? next : nil, c, p.cStride)
+      let next = asks ? stripAfter(p, k, depth, j + strip) : nil
+      multiplyRows(rows, strip, operands, bNext: panel, next: next, c, p.cStride)
       j += strip
     }
   }

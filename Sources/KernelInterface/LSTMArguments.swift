@@ -40,8 +40,8 @@ public struct LSTMBlocks: Sendable, Equatable {
 ///
 /// Each z is one chain of fused multiply-adds (x in ascending k, then h), the same as two calls of
 /// `product` would make. Pads: vectors are read and written whole, so rows of c, h, z0, gates
-/// and peepholes reach to the next multiple of 16 units. c(t) may overwrite c(t-1); h(t) must not
-/// overwrite h(t-1).
+/// and peepholes reach to the next multiple of 16 units. c(t) may overwrite c(t-1); h(t) may
+/// overwrite h(t-1) only if ``mayOverwriteHidden``.
 public struct LSTMStepArguments {
   public var rows: Int
   public var blocks: LSTMBlocks
@@ -118,6 +118,15 @@ public struct LSTMStepArguments {
     self.cellStride = cellStride
     self.output = output
     self.outputStride = outputStride
+  }
+}
+
+extension LSTMStepArguments {
+  /// Groups of one row whose sums are all finished before the first h(t) is written.
+  public static var groupsAtOnce: Int { 3 }
+
+  public var mayOverwriteHidden: Bool {
+    format == .float32 && rows == 1 && endGroup - firstGroup <= LSTMStepArguments.groupsAtOnce
   }
 }
 

@@ -1,16 +1,25 @@
 // Elementary functions: polynomials evaluated by fused multiply-adds, the same operations in every
 // lane and on every instruction set. Worst errors are in docs/adding-an-instruction-set.md.
 
+/// Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum.
+private let magic: Float = 12_582_912
+
 /// x = n ln 2 + r with |r| <= ln 2 / 2; n in the low bits of an integer, ready for an exponent.
 @inline(always) private func reduce(_ x: Vector) -> (r: Vector, n: Bits) {
-  // Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum.
-  let magic = splat(12_582_912)
-  let shifted = fma(x, splat(1.442_695_04), magic)
-  let n = shifted - magic
+  let shifted = fma(x, splat(1.442_695_04), splat(magic))
+  let n = shifted - splat(magic)
   // ln 2 in two parts; the first has trailing zeros, so that n * part is exact.
   var r = fma(n, splat(-0.693_359_375), x)
   r = fma(n, splat(2.121_944_4e-4), r)
   return (r, bits(shifted))
+}
+
+/// The same of 2 x for exp(2 x) - 1, x <= 0: what ln 2 in one part leaves of n is 2e-9 n 2^n there, a thirtieth of the
+/// last place. n does not wait for the sum.
+@inline(always) private func reduce(twice x: Vector) -> (r: Vector, n: Bits) {
+  let shifted = fma(x, splat(2 * 1.442_695_04), splat(magic))
+  let n = shifted - splat(magic)
+  return (fma(n, splat(-0.693_147_18), x + x), bits(shifted))
 }
 
 /// exp(r) - 1 on |r| <= ln 2 / 2, by the polynomial of least relative error (2^-25.7, by Remez' exchange), as a shallow
@@ -59,9 +68,20 @@ struct Fraction {
 
   @inline(always) var value: Vector { numerator / denominator }
 
-  @inline(always) static func * (a: Fraction, b: Fraction) -> Fraction {
-    Fraction(numerator: a.numerator * b.numerator, denominator: a.denominator * b.denominator)
+  @inline(always) static func * (a: Fraction, b: TanhFraction) -> Fraction {
+    Fraction(
+      numerator: a.numerator * b.numerator,
+      denominator: fma(a.denominator, b.excess, a.denominator + a.denominator))
   }
+}
+
+/// numerator / (2 + excess): products do not wait for this sum.
+struct TanhFraction {
+  var numerator: Vector
+  var excess: Vector
+
+  @inline(always) var denominator: Vector { splat(2) + excess }
+  @inline(always) var value: Vector { numerator / denominator }
 }
 
 /// 1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their relative accuracy.
@@ -82,13 +102,12 @@ struct Fraction {
 }
 
 /// tanh |x| = -m / (2 + m), m = exp(-2 |x|) - 1 computed without cancellation.
-@inline(always) func tanhFraction(_ x: Vector) -> Fraction {
+@inline(always) func tanhFraction(_ x: Vector) -> TanhFraction {
   // tanh 10 is 1 in float; the bound keeps 2^n normal.
-  let y = minusMagnitude(x, atLeast: -10)
-  let (r, n) = reduce(y + y)
+  let (r, n) = reduce(twice: minusMagnitude(x, atLeast: -10))
   let scale = powerOfTwo(n)
   let m = fma(scale, smallExponentialMinusOne(r), scale - splat(1))
-  return Fraction(numerator: copySign(of: x, to: m), denominator: splat(2) + m)
+  return TanhFraction(numerator: copySign(of: x, to: m), excess: m)
 }
 
 @inline(always) func tanh(_ x: Vector) -> Vector { tanhFraction(x).value }

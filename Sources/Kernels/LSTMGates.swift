@@ -54,7 +54,7 @@ struct StepPlaces {
 struct StandardMember {
   var i: Fraction
   var f: Vector
-  var g: Fraction
+  var g: TanhFraction
   var o: Fraction
   var c: Vector
 
@@ -71,7 +71,7 @@ struct StandardMember {
   @inline(always) func writeGates(_ p: StepPlaces, _ member: Int, _ blockStride: Int) {
     guard let gates = p.gates else { return }
     let to = gates + member * p.gatesNext
-    let cellPart = i.denominator * g.denominator
+    let cellPart = (i * g).denominator
     let reciprocal = splat(1) / (cellPart * o.denominator)
     let outputPart = o.denominator * reciprocal
     store(i.numerator * (g.denominator * outputPart), to)

@@ -13,7 +13,7 @@ public struct StreamProgram {
     /// Tables live as long as the process.
     var kernels: Unmanaged<KernelTable>
     var run: Unmanaged<LayerRun<Float>>?
-    /// Final states go back to where the next step reads them.
+    /// Final states go back to where the next step reads them; of a step that writes h(t) there, they are copied from it.
     var states: (StateCopy, StateCopy) = (StateCopy(), StateCopy())
 
     @inline(__always) mutating func perform() {
@@ -127,6 +127,13 @@ public struct StreamProgram {
       var operation = Operation(
         arguments: arguments, kernels: Unmanaged.passUnretained(kernels))
       let hidden = run.states[0]
+      if arguments.mayOverwriteHidden {
+        // The next step does not wait for a copy.
+        operation.arguments.output = hidden.initial
+        operation.states.0 = StateCopy(
+          from: hidden.initial, to: hidden.final, count: hidden.stride)
+        return operation
+      }
       operation.states.0 = StateCopy(
         from: hidden.final, to: hidden.initial, count: batch * hidden.stride)
       return operation

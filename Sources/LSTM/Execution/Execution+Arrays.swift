@@ -65,6 +65,25 @@ extension Execution {
     }
   }
 
+  /// Computes all, as `forward()`, and writes the output where the caller wants it, if the layer that makes it can. Says
+  /// whether it is there: if not, `readOutput` has to follow.
+  @_specialize(where S == Float)
+  @_specialize(where S == Double)
+  func forward(_ inputs: [TensorView], into outputs: [TensorView]) -> Bool {
+    guard let outputRun, outputs.count == 1, fits(outputs[0], output(0)),
+      let rows = outputs[0].timeMajorRows(S.self),
+      // Inputs may be read where they are as well.
+      !inputs.contains(where: outputs[0].overlaps),
+      outputRun.writeOutput(to: rows)
+    else {
+      forward()
+      return false
+    }
+    forward()
+    _ = outputRun.writeOutput(to: nil)
+    return true
+  }
+
   /// Copies the network's output number `index` out.
   @_specialize(where S == Float)
   @_specialize(where S == Double)
@@ -159,10 +178,14 @@ extension Execution {
     }
   }
 
+  private func fits(_ view: TensorView, _ signal: Signal<S>) -> Bool {
+    view.batch == signal.batch && view.time == signal.time && view.width == signal.width
+  }
+
   private func check(
     _ view: TensorView, against signal: Signal<S>, _ what: @autoclosure () -> String
   ) throws(EngineError) {
-    guard view.batch == signal.batch, view.time == signal.time, view.width == signal.width else {
+    guard fits(view, signal) else {
       let expected = "(\(signal.batch), \(signal.time), \(signal.width))"
       throw EngineError(
         .shape,

@@ -25,6 +25,8 @@ public final class Execution<S: Scalar> {
   let borrowers: [[LayerRun<S>]]
   /// The states of all recurrent layers, in the order of the layers.
   public let states: [StateSlot<S>]
+  /// Makes the only output, which nothing else reads and no later pass needs; nil: there is no such layer.
+  let outputRun: LayerRun<S>?
 
   /// - Parameter gradients: where the parameters' gradients go; nil: into memory of the execution's own.
   public init(
@@ -78,6 +80,11 @@ public final class Execution<S: Scalar> {
       Execution.borrowers(of: $0, network, runs, mode)
     }
     states = runs.flatMap { $0?.states ?? [] }
+    let outputs = network.description.outputs
+    let isFree =
+      outputs.count == 1 && !mode.keepsForBackward && !mode.isStream
+      && !network.description.nodes.contains { $0.inputs.contains(outputs[0]) }
+    outputRun = isFree ? runs[outputs[0]] : nil
   }
 
   /// None where the input has to be kept (for the way back, from step to step), or where others read it, too.

@@ -111,6 +111,9 @@ open class LayerRun<S: Scalar> {
   /// From now on the run reads its first input there; nil: from the signal, as before.
   func borrow(_ rows: BorrowedRows<S>?) {}
 
+  /// From now on the run writes its output there if it can, and says whether it does; nil: to the signal, as before.
+  func writeOutput(to rows: BorrowedRows<S>?) -> Bool { false }
+
   /// Sets the initial states to what the layer has learned, if it learns them.
   open func setLearnedStates() {}
 

@@ -19,8 +19,8 @@ public struct Signal<S: Scalar> {
   public var rows: Int { time * batch }
 }
 
-/// Rows of the caller's that a pass reads where they are instead of a copy: row t * batch + b at that many
-/// strides. Behind `width` values of a row there may be nothing that can be read.
+/// Rows of the caller's that a pass reads or writes where they are instead of a copy: row t * batch + b at that many
+/// strides. Behind `width` values of a row there may be nothing that can be touched.
 struct BorrowedRows<S: Scalar> {
   let values: UnsafeMutablePointer<S>
   let stride: Int

@@ -31,9 +31,13 @@ extension Network {
   public func forward(
     _ inputs: [TensorView], into outputs: [TensorView], options: ForwardOptions = .init()
   ) throws(EngineError) {
-    let execution = try run(inputs, mode: mode(for: options), options: options)
-    for (index, view) in outputs.enumerated() {
-      try execution.readOutput(index, into: view)
+    let execution = try prepare(inputs, mode: mode(for: options), options: options)
+    let isWritten = execution.forward(inputs, into: outputs)
+    if isStateful { try carryStates(of: execution) }
+    if !isWritten {
+      for (index, view) in outputs.enumerated() {
+        try execution.readOutput(index, into: view)
+      }
     }
     for (index, view) in options.finalStates.enumerated() {
       try execution.readState(index, .final, into: view)
@@ -45,6 +49,16 @@ extension Network {
   @_specialize(where S == Float)
   @_specialize(where S == Double)
   public func run(
+    _ inputs: [TensorView], mode: ExecutionMode, options: ForwardOptions
+  ) throws(EngineError) -> Execution<S> {
+    let execution = try prepare(inputs, mode: mode, options: options)
+    execution.forward()
+    if isStateful { try carryStates(of: execution) }
+    return execution
+  }
+
+  /// An execution that has everything that its forward pass reads.
+  private func prepare(
     _ inputs: [TensorView], mode: ExecutionMode, options: ForwardOptions
   ) throws(EngineError) -> Execution<S> {
     guard inputs.count == inputShapes.count, let first = inputs.first else {
@@ -64,8 +78,6 @@ extension Network {
     execution.context.threads = max(options.threads, 1)
     execution.context.isTraining = options.training
     execution.context.randomKey = options.randomKey
-    execution.forward()
-    if isStateful { try carryStates(of: execution) }
     return execution
   }
 

@@ -198,6 +198,9 @@ final class RecurrentRun<S: Scalar>: LayerRun<S> {
 
   override var canBorrow: Bool { true }
   override func borrow(_ rows: BorrowedRows<S>?) { direction.frame.borrowed = rows }
+  override func writeOutput(to rows: BorrowedRows<S>?) -> Bool {
+    direction.frame.returnHidden(in: rows)
+  }
 
   @_specialize(where S == Float)
   @_specialize(where S == Double)

@@ -77,6 +77,7 @@ final class SequenceFrame<S: Scalar> {
         var history = try StepRows(
           plan, batch: batch, width: width, period: keepsAll ? steps : 2, isWritten: true)
         history.initial = slot.initial
+        if index == 0 { try history.becomeMovable(plan) }
         histories.append(history)
       }
     }
@@ -89,6 +90,19 @@ final class SequenceFrame<S: Scalar> {
   /// The rows of h are all kept, and are what the layer returns for each step.
   var hiddenIsOutput: Bool {
     source.mask == nil && (steps == 1 || description.returnSequences)
+  }
+
+  /// For one pass the rows of h, whole vectors each, are the caller's; nil: this execution's again. Says whether they are.
+  func returnHidden(in rows: BorrowedRows<S>?) -> Bool {
+    guard let rows else {
+      hidden.move(to: nil)
+      return false
+    }
+    guard hiddenIsOutput, !keeps, steps > 1, rows.stride == hidden.stride,
+      rows.stride == description.cell.outputWidth
+    else { return false }
+    hidden.move(to: rows.values)
+    return true
   }
 
   /// The time of a step.

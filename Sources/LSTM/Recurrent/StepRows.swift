@@ -8,6 +8,8 @@ struct StepRows<S: Scalar> {
   let period: Int
   /// Step -1: the state before the first step.
   var initial: UnsafeMutablePointer<S>?
+  /// Holds what all copies of this use instead of `base` for one pass.
+  private var place: UnsafeMutablePointer<UnsafeMutablePointer<S>?>?
 
   /// - Parameter isWritten: every row is written before it is read. Padding at the end of rows still has to
   ///   be zero, or finite: products read it.
@@ -37,8 +39,16 @@ struct StepRows<S: Scalar> {
   @inline(__always)
   func at(_ step: Int) -> UnsafeMutablePointer<S> {
     if step < 0, let initial { return initial }
-    return base + (step < period ? step : step % period) * batch * stride
+    return (place?.pointee ?? base) + (step < period ? step : step % period) * batch * stride
   }
+
+  /// From now on the rows can be moved to other memory, for all copies of this.
+  mutating func becomeMovable(_ plan: ExecutionPlan<S>) throws(EngineError) {
+    place = try plan.arena.allocate(count: 1)
+  }
+
+  /// nil: back to memory of their own.
+  func move(to rows: UnsafeMutablePointer<S>?) { place?.pointee = rows }
 
   @inline(__always)
   func at(_ step: Int, _ row: Int) -> UnsafeMutablePointer<S> { at(step) + row * stride }

@@ -53,7 +53,7 @@ private struct PairSums {
   var v2 = splat(bits: 0)
   var v3 = splat(bits: 0)
 
-  @inline(always) init(_ panel: ReducedPanel, _ z: MutableFloats) {
+  @inline(always) init(_ panel: ReducedPanel, _ z: Floats) {
     guard panel != .int8 else { return }
     v0 = bits(load(z))
     v1 = bits(load(z + lanes))
@@ -77,21 +77,23 @@ private struct PairSums {
     }
   }
 
-  /// int8: z += sums · row's scale · columns' scales.
+  /// int8: z = start + sums · row's scale · columns' scales.
   @inline(always) func write(
-    _ panel: ReducedPanel, _ rowScale: Floats, _ scales: Floats, _ z: MutableFloats
+    _ panel: ReducedPanel, _ rowScale: Floats, _ scales: Floats, _ start: Floats,
+    _ z: MutableFloats
   ) {
-    write(panel, v0, rowScale, scales, z)
-    write(panel, v1, rowScale, scales + lanes, z + lanes)
-    write(panel, v2, rowScale, scales + 2 * lanes, z + 2 * lanes)
-    write(panel, v3, rowScale, scales + 3 * lanes, z + 3 * lanes)
+    write(panel, v0, rowScale, scales, start, z)
+    write(panel, v1, rowScale, scales + lanes, start + lanes, z + lanes)
+    write(panel, v2, rowScale, scales + 2 * lanes, start + 2 * lanes, z + 2 * lanes)
+    write(panel, v3, rowScale, scales + 3 * lanes, start + 3 * lanes, z + 3 * lanes)
   }
 
   @inline(always) private func write(
-    _ panel: ReducedPanel, _ sums: Bits, _ rowScale: Floats, _ scales: Floats, _ z: MutableFloats
+    _ panel: ReducedPanel, _ sums: Bits, _ rowScale: Floats, _ scales: Floats, _ start: Floats,
+    _ z: MutableFloats
   ) {
     if panel == .int8 {
-      store(fma(number(sums), splat(rowScale.pointee) * load(scales), load(z)), z)
+      store(fma(number(sums), splat(rowScale.pointee) * load(scales), load(start)), z)
     } else {
       store(float(sums), z)
     }
@@ -109,14 +111,15 @@ private struct PairSums {
   var a = t.a
   var w = t.weights
   var rest = t.depth
-  while rest > 0 {
+  var (from, next) = t.beginning(z, zNext)
+  repeat {
     let depth = panel == .int8 && rest > exactPairs ? exactPairs : rest
-    var s0 = PairSums(panel, z)
-    var s1 = members > 1 ? PairSums(panel, z + zNext) : s0
-    var s2 = members > 2 ? PairSums(panel, z + 2 * zNext) : s0
-    var s3 = members > 3 ? PairSums(panel, z + 3 * zNext) : s0
-    var s4 = members > 4 ? PairSums(panel, z + 4 * zNext) : s0
-    var s5 = members > 5 ? PairSums(panel, z + 5 * zNext) : s0
+    var s0 = PairSums(panel, from)
+    var s1 = members > 1 ? PairSums(panel, from + next) : s0
+    var s2 = members > 2 ? PairSums(panel, from + 2 * next) : s0
+    var s3 = members > 3 ? PairSums(panel, from + 3 * next) : s0
+    var s4 = members > 4 ? PairSums(panel, from + 4 * next) : s0
+    var s5 = members > 5 ? PairSums(panel, from + 5 * next) : s0
     for _ in 0..<depth {
       let weights = PairWeights(panel, w)
       let x = activations(a)
@@ -131,13 +134,14 @@ private struct PairSums {
       w += panel.rowBytes
     }
     let scale = t.rowScales
-    s0.write(panel, scale, t.scales, z)
-    if panels > 1 { s1.write(panel, scale, t.scales + reducedColumns, z + zNext) }
-    if rows > 1 { s1.write(panel, scale + 1, t.scales, z + zNext) }
-    if rows > 2 { s2.write(panel, scale + 2, t.scales, z + 2 * zNext) }
-    if rows > 3 { s3.write(panel, scale + 3, t.scales, z + 3 * zNext) }
-    if rows > 4 { s4.write(panel, scale + 4, t.scales, z + 4 * zNext) }
-    if rows > 5 { s5.write(panel, scale + 5, t.scales, z + 5 * zNext) }
+    s0.write(panel, scale, t.scales, from, z)
+    if panels > 1 { s1.write(panel, scale, t.scales + reducedColumns, from + next, z + zNext) }
+    if rows > 1 { s1.write(panel, scale + 1, t.scales, from + next, z + zNext) }
+    if rows > 2 { s2.write(panel, scale + 2, t.scales, from + 2 * next, z + 2 * zNext) }
+    if rows > 3 { s3.write(panel, scale + 3, t.scales, from + 3 * next, z + 3 * zNext) }
+    if rows > 4 { s4.write(panel, scale + 4, t.scales, from + 4 * next, z + 4 * zNext) }
+    if rows > 5 { s5.write(panel, scale + 5, t.scales, from + 5 * next, z + 5 * zNext) }
     rest -= depth
-  }
+    (from, next) = (Floats(z), zNext)
+  } while rest > 0
 }

@@ -19,11 +19,20 @@ func reducedProduct(_ p: ProductArguments) {
     panel.isPaired
     ? rows * (4 * depthBlock(panel) + 4)
     : panel == .widened ? 4 * reducedColumns * depthBlock(panel) : 0
-  withScratch(bytes: bytes) { multiplyBlocks(p, panel, rows, $0) }
+  var zeros = SumRow()
+  withUnsafePointer(to: &zeros) { zeros in
+    let zeros = UnsafeRawPointer(zeros).assumingMemoryBound(to: Float.self)
+    withScratch(bytes: bytes) { multiplyBlocks(p, panel, rows, zeros, $0) }
+  }
+}
+
+/// What the sums of one row start from where there is no bias.
+private struct SumRow {
+  var zeros = (splat(0), splat(0), splat(0), splat(0))
 }
 
 private func multiplyBlocks(
-  _ p: ProductArguments, _ panel: ReducedPanel, _ rowBlock: Int,
+  _ p: ProductArguments, _ panel: ReducedPanel, _ rowBlock: Int, _ zeros: Floats,
   _ scratch: UnsafeMutableRawPointer
 ) {
   let block = depthBlock(panel)
@@ -34,18 +43,19 @@ private func multiplyBlocks(
   var m = 0
   while m < p.rows {
     let rows = p.rows - m < rowBlock ? p.rows - m : rowBlock
-    if !p.accumulates { begin(p, m, rows) }
     if panel == .int8 {
       for r in 0..<rows { rowScales[r] = rowScale(p.depth, p.a + (m + r) * p.aStride) }
     }
     var k = 0
-    while k < depth {
+    // At least once: without any k, C is what the sums start from.
+    repeat {
       let count = depth - k < block ? depth - k : block
       let a = p.a + m * p.aStride + perRow * k
       var t = ReducedOperands(
         a: Bytes(a), aStride: 4 * p.aStride, rowScales: Floats(rowScales),
         weights: Bytes(p.b) + k * panel.rowBytes, panelStride: depth * panel.rowBytes,
         scales: p.scales ?? p.a, depth: count)
+      if k == 0 && !p.accumulates { t.start = p.bias ?? zeros }
       if panel.isPaired {
         let width = p.depth - 2 * k < 2 * count ? p.depth - 2 * k : 2 * count
         for r in 0..<rows {
@@ -57,21 +67,8 @@ private func multiplyBlocks(
       }
       multiplyPanels(p, panel, m, rows, t, scratch.assumingMemoryBound(to: Float.self))
       k += count
-    }
+    } while k < depth
     m += rows
-  }
-}
-
-/// What the sums of some rows start from: the bias, or 0.
-private func begin(_ p: ProductArguments, _ first: Int, _ rows: Int) {
-  for row in first..<(first + rows) {
-    let c = p.c + row * p.cStride
-    var j = 0
-    while j < p.columns {
-      let count = p.columns - j < lanes ? p.columns - j : lanes
-      store(p.bias.map { load($0 + j, upTo: count) } ?? splat(0), c + j, upTo: count)
-      j += count
-    }
   }
 }
 
@@ -86,9 +83,11 @@ private func multiplyPanels(
     var t = operands
     t.weights += j / reducedColumns * t.panelStride
     if panel == .int8 { t.scales += j }
+    if p.bias != nil { t.start = t.start.map { $0 + j } }
     let c = p.c + m * p.cStride + j
     let columns = p.columns - j
     if rows == 1 && panel != .widened && columns >= 2 * reducedColumns {
+      if p.bias != nil { t.startNext = reducedColumns }
       multiplyReduced(panel, rows: 1, panels: 2, t, c, reducedColumns)
       j += 2 * reducedColumns
       continue
@@ -121,14 +120,12 @@ private func multiplyRagged(
   _ panel: ReducedPanel, _ rows: Int, _ columns: Int, _ t: ReducedOperands, _ c: MutableFloats,
   _ cStride: Int
 ) {
-  @inline(always) func forEachVector(
-    _ tile: MutableFloats, _ body: (MutableFloats, MutableFloats, Int) -> Void
-  ) {
+  /// Calls with a row, and a vector's place in it and length.
+  @inline(always) func forEachVector(_ body: (Int, Int, Int) -> Void) {
     for r in 0..<rows {
       var j = 0
       while j < columns {
-        let count = columns - j < lanes ? columns - j : lanes
-        body(tile + r * reducedColumns + j, c + r * cStride + j, count)
+        body(r, j, columns - j < lanes ? columns - j : lanes)
         j += lanes
       }
     }
@@ -136,8 +133,15 @@ private func multiplyRagged(
   withScratch(bytes: mostTileRows * 16 * lanes) { scratch in
     let tile = scratch.assumingMemoryBound(to: Float.self)
     for j in 0..<(rows * 4) { store(splat(0), tile + j * lanes) }
-    forEachVector(tile) { store(load($1, upTo: $2), $0) }
-    multiplyReduced(panel, rows: rows, panels: 1, t, tile, reducedColumns)
-    forEachVector(tile) { store(load($0), $1, upTo: $2) }
+    let (start, startNext) = t.beginning(c, cStride)
+    forEachVector { r, j, count in
+      store(load(start + r * startNext + j, upTo: count), tile + r * reducedColumns + j)
+    }
+    var own = t
+    own.start = nil
+    multiplyReduced(panel, rows: rows, panels: 1, own, tile, reducedColumns)
+    forEachVector { r, j, count in
+      store(load(tile + r * reducedColumns + j), c + r * cStride + j, upTo: count)
+    }
   }
 }

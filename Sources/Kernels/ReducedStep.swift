@@ -5,6 +5,8 @@ func reducedStep(_ s: UnsafePointer<LSTMStepArguments>) {
   let panel = ReducedPanel(s.pointee.format)
   let rows = rowBlock(s, panel)
   let bytes = panel.isPaired ? 2 * rows * rowCodes(s) + scaleBytes : 0
+  // A row alone has the sums of two groups.
+  let sumBytes = (rows < 2 ? 2 : rows) * 4 * reducedColumns
   withScratch(bytes: bytes + sumBytes) { scratch in
     let z = scratch.assumingMemoryBound(to: Float.self)
     var step = ReducedStep(s, panel, rowBlock: rows, z: z, scratch: scratch + sumBytes)
@@ -18,9 +20,6 @@ func reducedStep(_ s: UnsafePointer<LSTMStepArguments>) {
     }
   }
 }
-
-/// Sums of a tile.
-@inline(always) private var sumBytes: Int { mostTileRows * 4 * reducedColumns }
 
 /// Most rows whose activations are encoded at a time.
 private let stepRows = 48
@@ -47,7 +46,7 @@ private func rowBlock(_ s: UnsafePointer<LSTMStepArguments>, _ panel: ReducedPan
 private struct ReducedStep {
   let s: UnsafePointer<LSTMStepArguments>
   let panel: ReducedPanel
-  /// Sums of a tile, [member][block][lane].
+  /// Sums of a group's rows, or of a row's groups, [member][block][lane].
   let z: MutableFloats
   let rowBlock: Int
   var input: ReducedOperands
@@ -140,7 +139,7 @@ private struct ReducedStep {
     }
   }
 
-  /// One group, rows in tiles of nearly equal height.
+  /// One group, rows in tiles of nearly equal height; the gates of all of them follow, whose chains of operations overlap.
   private func computeRows(_ group: Int) {
     let most = panel.tileRows
     var tiles = (rows + most - 1) / most
@@ -148,11 +147,11 @@ private struct ReducedStep {
     while r < rows {
       let height = (rows - r + tiles - 1) / tiles
       tiles -= 1
-      for member in 0..<height { start(member, row + r + member, group) }
+      for member in r..<r + height { start(member, row + member, group) }
       multiply(rows: height, panels: 1, first: r, group)
-      finishStep(s, row: row + r, group: group, height, byRow: true, Floats(z))
       r += height
     }
+    finishStep(s, row: row, group: group, rows, byRow: true, Floats(z))
   }
 
   /// What a member's sums start from.
@@ -182,6 +181,7 @@ private struct ReducedStep {
       t.rowScales += first
       t.scales += group * reducedColumns
     }
+    let z = z + first * reducedColumns
     multiplyReduced(panel, rows: rows, panels: panels, t, z, reducedColumns)
   }
 }

@@ -1,7 +1,8 @@
 import KernelInterface
 
 // The micro-kernels of weights in reduced precision: a tile of one panel (four vectors) by some rows, or of one
-// row by two panels. Its sums are read from `z`, and written there again. Panels of pairs: PairTile.swift.
+// row by two panels. Its sums start from `start`, or else from what is at `z`, where they are written. Panels of pairs:
+// PairTile.swift.
 
 /// What a panel holds.
 enum ReducedPanel {
@@ -41,7 +42,17 @@ struct ReducedOperands {
   var scales: Floats
   /// Rows of the panel: ks, or pairs of ks.
   var depth: Int
+  /// What the sums start from if not from z, and from there to the next member's.
+  var start: Floats?
+  var startNext = 0
   var mask: UInt32 = 0xffff_0000
+}
+
+extension ReducedOperands {
+  /// What the first member's sums start from, and from there to the next member's.
+  @inline(always) func beginning(_ z: MutableFloats, _ zNext: Int) -> (Floats, Int) {
+    start.map { ($0, startNext) } ?? (Floats(z), zNext)
+  }
 }
 
 /// Columns of a panel.
@@ -97,7 +108,7 @@ private struct FloatSums {
   var v2: Vector
   var v3: Vector
 
-  @inline(always) init(_ z: MutableFloats) {
+  @inline(always) init(_ z: Floats) {
     v0 = load(z)
     v1 = load(z + lanes)
     v2 = load(z + 2 * lanes)
@@ -125,8 +136,9 @@ private struct FloatSums {
   rows: Int, panels: Int, _ t: ReducedOperands, _ z: MutableFloats, _ zNext: Int
 ) {
   let members = rows * panels
-  var s0 = FloatSums(z)
-  var s1 = members > 1 ? FloatSums(z + zNext) : s0
+  let (from, next) = t.beginning(z, zNext)
+  var s0 = FloatSums(from)
+  var s1 = members > 1 ? FloatSums(from + next) : s0
   let mask = splat(bits: t.mask)
   var a = t.a
   var w = t.weights
@@ -163,9 +175,10 @@ private struct FloatSums {
 @inline(always) private func widenedTile(
   rows: Int, _ t: ReducedOperands, _ z: MutableFloats, _ zNext: Int
 ) {
-  var s0 = FloatSums(z)
-  var s1 = rows > 1 ? FloatSums(z + zNext) : s0
-  var s2 = rows > 2 ? FloatSums(z + 2 * zNext) : s0
+  let (from, next) = t.beginning(z, zNext)
+  var s0 = FloatSums(from)
+  var s1 = rows > 1 ? FloatSums(from + next) : s0
+  var s2 = rows > 2 ? FloatSums(from + 2 * next) : s0
   var a = t.a
   var w = t.weights.assumingMemoryBound(to: Float.self)
   for _ in 0..<t.depth {

@@ -112,6 +112,7 @@ private struct PairSums {
   var w = t.weights
   var rest = t.depth
   var (from, next) = t.beginning(z, zNext)
+  var ahead = t.next ?? UnsafeRawPointer(w)
   repeat {
     let depth = panel == .int8 && rest > exactPairs ? exactPairs : rest
     var s0 = PairSums(panel, from)
@@ -121,6 +122,10 @@ private struct PairSums {
     var s4 = members > 4 ? PairSums(panel, from + 4 * next) : s0
     var s5 = members > 5 ? PairSums(panel, from + 5 * next) : s0
     for _ in 0..<depth {
+      if rows > 1 && 2 * rows >= pairTileRows {
+        prefetch(ahead)
+        ahead += t.nextBytes
+      }
       let weights = PairWeights(panel, w)
       let x = activations(a)
       s0.add(panel, x, weights, waits: rows == 1)

@@ -97,12 +97,17 @@ private func multiplyPanels(
       t.weights = Bytes(scratch)
     }
     var tiles = (rows + most - 1) / most
+    let isFar = p.columns / reducedColumns * t.panelStride > nearBytes
+    var ahead = BytesAhead(
+      panel.isPaired && isFar && j + reducedColumns < p.columns ? t.weights + t.panelStride : nil,
+      t.depth * panel.rowBytes, tiles: tiles, depth: t.depth)
     var r = 0
     while r < rows {
       let height = (rows - r + tiles - 1) / tiles
       tiles -= 1
       t.a = operands.a + r * operands.aStride
       if panel == .int8 { t.rowScales = operands.rowScales + r }
+      if let request = ahead.take() { (t.next, t.nextBytes) = request } else { t.nextBytes = 0 }
       let z = c + r * p.cStride
       if columns >= reducedColumns {
         multiplyReduced(panel, rows: height, panels: 1, t, z, p.cStride)

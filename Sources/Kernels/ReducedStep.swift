@@ -143,15 +143,26 @@ private struct ReducedStep {
   private func computeRows(_ group: Int) {
     let most = panel.tileRows
     var tiles = (rows + most - 1) / most
+    var ahead = BytesAhead(
+      groupAfter(group).map { hidden.weights + $0 * hidden.panelStride }, hidden.panelStride,
+      tiles: tiles, depth: hidden.depth)
     var r = 0
     while r < rows {
       let height = (rows - r + tiles - 1) / tiles
       tiles -= 1
       for member in r..<r + height { start(member, row + member, group) }
-      multiply(rows: height, panels: 1, first: r, group)
+      let request = ahead.take()
+      multiply(rows: height, panels: 1, first: r, group, request)
       r += height
     }
     finishStep(s, row: row, group: group, rows, byRow: true, Floats(z))
+  }
+
+  /// Whose weights are needed next and may be far away.
+  private func groupAfter(_ group: Int) -> Int? {
+    let groups = s.pointee.firstGroup..<s.pointee.endGroup
+    let next = group + (s.pointee.descends ? -1 : 1)
+    return groups.contains(next) && groups.count * hidden.panelStride > nearBytes ? next : nil
   }
 
   /// What a member's sums start from.
@@ -166,8 +177,13 @@ private struct ReducedStep {
     store(blocks > 3 ? load(from + 3 * stride) : splat(0), to + 3 * lanes)
   }
 
-  @inline(always) private func multiply(rows: Int, panels: Int, first: Int, _ group: Int) {
+  @inline(always) private func multiply(
+    rows: Int, panels: Int, first: Int, _ group: Int,
+    _ request: (start: UnsafeRawPointer, bytes: Int)? = nil
+  ) {
     if input.depth > 0 { add(input, rows: rows, panels: panels, first: first, group) }
+    var hidden = hidden
+    if let request { (hidden.next, hidden.nextBytes) = request }
     add(hidden, rows: rows, panels: panels, first: first, group)
   }
 

@@ -45,6 +45,9 @@ struct ReducedOperands {
   /// What the sums start from if not from z, and from there to the next member's.
   var start: Floats?
   var startNext = 0
+  /// What is needed next: with each row of a panel of pairs another `nextBytes` of it are asked for; 0: nothing is.
+  var next: UnsafeRawPointer?
+  var nextBytes = 0
   var mask: UInt32 = 0xffff_0000
 }
 

@@ -143,14 +143,18 @@ private struct ReducedStep {
   private func computeRows(_ group: Int) {
     let most = panel.tileRows
     var tiles = (rows + most - 1) / most
+    let next = groupAfter(group)
     var ahead = BytesAhead(
-      groupAfter(group).map { hidden.weights + $0 * hidden.panelStride }, hidden.panelStride,
+      next.map { hidden.weights + $0 * hidden.panelStride }, hidden.panelStride,
       tiles: tiles, depth: hidden.depth)
     var r = 0
     while r < rows {
       let height = (rows - r + tiles - 1) / tiles
       tiles -= 1
-      for member in r..<r + height { start(member, row + member, group) }
+      for member in r..<r + height {
+        start(member, row + member, group)
+        if let next { askStart(row + member, next) }
+      }
       let request = ahead.take()
       multiply(rows: height, panels: 1, first: r, group, request)
       r += height
@@ -175,6 +179,12 @@ private struct ReducedStep {
     store(blocks > 1 ? load(from + stride) : splat(0), to + lanes)
     store(blocks > 2 ? load(from + 2 * stride) : splat(0), to + 2 * lanes)
     store(blocks > 3 ? load(from + 3 * stride) : splat(0), to + 3 * lanes)
+  }
+
+  /// Asks for it: each line is on a page of its own.
+  @inline(always) private func askStart(_ row: Int, _ group: Int) {
+    let from = s.pointee.initial + row * s.pointee.initialStride + group * lanes
+    for block in 0..<s.pointee.blocks.count { prefetch(from + block * s.pointee.blocks.stride) }
   }
 
   @inline(always) private func multiply(

@@ -69,22 +69,21 @@ public struct TensorView {
 
   /// Whether an element of both may be in the same memory.
   func overlaps(_ other: TensorView) -> Bool {
-    guard let range = addresses, let others = other.addresses else { return false }
-    return range.overlaps(others)
+    guard let own = addresses, let others = other.addresses else { return false }
+    return own.first <= others.last && others.first <= own.last
   }
 
-  /// From the first byte to the last; nil: there is none.
-  private var addresses: Range<Int>? {
+  /// Of the first and the last byte; nil: there is none. Sums of absurd strides wrap instead of trapping.
+  private var addresses: (first: Int, last: Int)? {
     guard let base, batch > 0, time > 0, width > 0 else { return nil }
     let lastRow = rows.map { rows in (0..<batch).reduce(0) { max($0, rows[$1]) } } ?? batch - 1
-    let ends = [
-      lastRow * batchStride, (time - 1) * timeStride, (width - 1) * widthStride,
-    ]
     let size = element == .float32 || element == .int32 ? 4 : 8
-    let first = Int(bitPattern: base)
-    return
-      (first + ends.reduce(0) { $0 + min($1, 0) } * size)..<(first
-      + (ends.reduce(1) { $0 + max($1, 0) }) * size)
+    var first = Int(bitPattern: base)
+    var last = first + size - 1
+    for span in [lastRow &* batchStride, (time - 1) &* timeStride, (width - 1) &* widthStride] {
+      if span < 0 { first &+= span &* size } else { last &+= span &* size }
+    }
+    return (first, last)
   }
 
   /// The array itself as time-major rows, if it is laid out so.

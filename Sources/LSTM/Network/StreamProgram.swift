@@ -127,8 +127,8 @@ public struct StreamProgram {
       var operation = Operation(
         arguments: arguments, kernels: Unmanaged.passUnretained(kernels))
       let hidden = run.states[0]
-      if arguments.mayOverwriteHidden {
-        // The next step does not wait for a copy.
+      if arguments.mayOverwriteHidden && !operation.isWorthThreads {
+        // The next step does not wait for a copy. (A thread must not write what another still reads.)
         operation.arguments.output = hidden.initial
         operation.states.0 = StateCopy(
           from: hidden.initial, to: hidden.final, count: hidden.stride)

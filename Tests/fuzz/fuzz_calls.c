@@ -371,13 +371,15 @@ static void run_options(
     size_t i;
     int64_t k;
     int64_t *lengths;
+    /* Read as time-major, the arrays have as many rows as they have steps otherwise. */
+    int64_t rows = time > batch && time <= LARGEST ? time : batch;
     CAROUSEL_INIT(*options);
     CAROUSEL_INIT(state);
-    if (rarely(4) && batch > 0 && batch < 64 && (lengths = block((size_t)batch * 8)) != NULL) {
+    if (rarely(4) && batch > 0 && batch < 64 && (lengths = block((size_t)rows * 8)) != NULL) {
         for (k = 0; k < batch; k++) lengths[k] = rarely(20) ? extent() : (int64_t)choice(9);
         options->lengths = lengths;
     }
-    if (rarely(4) && batch > 0 && time >= 0 && batch * time < 4096) {
+    if (rarely(4) && batch > 0 && time >= 0 && batch < 4096 && time < 4096 && batch * time < 4096) {
         uint8_t *mask = block((size_t)(batch * time));
         for (k = 0; mask && k < batch * time; k++) mask[k] = (uint8_t)choice(2);
         options->mask = mask;

@@ -29,7 +29,8 @@ func lstmStep(_ arguments: UnsafePointer<LSTMStepArguments>) {
 
 /// Batch 1: two groups at a time (three, where one would be left over) have enough sums under way to
 /// keep the multipliers busy. More at a time would leave nothing in the nearest cache for the next
-/// step, which begins where this one ended if the steps alternate in direction.
+/// step, which begins where this one ended if the steps alternate in direction. Of `groupsAtOnce` groups no h(t) is
+/// written before all of h(t-1) is read.
 private func stepOneRow(_ arguments: UnsafePointer<LSTMStepArguments>) {
   let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
   let isStandard = arguments.pointee.isStandard
@@ -272,8 +273,7 @@ private func addProduct(
 /// for all of them before its first multiplication ends.
 @inline(always) private func askStart(_ p: RowOperands, _ rows: Range<Int>, _ blocks: Int) {
   for row in rows {
-    let start = p.start + row * p.startStride + p.nextStart
-    for block in 0..<blocks { prefetch(start + block * p.startBlock) }
+    ask(p.start + row * p.startStride + p.nextStart, p.startBlock, rows: blocks, lanes)
   }
 }
 

@@ -11,11 +11,11 @@ private let stripPanels = 4
 private func rowBlock(_ depth: Int) -> Int { depth <= 256 ? 240 : 480 }
 
 func product(_ arguments: UnsafePointer<ProductArguments>) {
-  if arguments.pointee.format != .float32 { return reducedProduct(arguments.pointee) }
   var zeros = PanelRow()
   withUnsafePointer(to: &zeros) { zeros in
     let p = arguments.pointee
     let zeros = UnsafeRawPointer(zeros).assumingMemoryBound(to: Float.self)
+    if p.format != .float32 { return reducedProduct(p, zeros) }
     // Blocks of nearly equal heights: a last block of some rows would read all of B for them.
     let most = rowBlock(p.depth)
     var blocks = (p.rows + most - 1) / most

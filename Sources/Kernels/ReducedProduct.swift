@@ -10,8 +10,9 @@ import KernelInterface
 /// many rows as there are.
 @inline(always) private func rowBlock(_ panel: ReducedPanel) -> Int { panel == .bfloat16 ? 24 : 96 }
 
-/// `product` for weights in reduced precision: `b` points to their codes.
-func reducedProduct(_ p: ProductArguments) {
+/// `product` for weights in reduced precision: `b` points to their codes. Without a bias the sums of a row start from
+/// `zeros`.
+func reducedProduct(_ p: ProductArguments, _ zeros: Floats) {
   var panel = ReducedPanel(p.format)
   if panel == .bfloat16 && p.rows >= rowsWorthWidening { panel = .widened }
   let rows = p.rows < rowBlock(panel) ? p.rows : rowBlock(panel)
@@ -19,16 +20,7 @@ func reducedProduct(_ p: ProductArguments) {
     panel.isPaired
     ? rows * (4 * depthBlock(panel) + 4)
     : panel == .widened ? 4 * reducedColumns * depthBlock(panel) : 0
-  var zeros = SumRow()
-  withUnsafePointer(to: &zeros) { zeros in
-    let zeros = UnsafeRawPointer(zeros).assumingMemoryBound(to: Float.self)
-    withScratch(bytes: bytes) { multiplyBlocks(p, panel, rows, zeros, $0) }
-  }
-}
-
-/// What the sums of one row start from where there is no bias.
-private struct SumRow {
-  var zeros = (splat(0), splat(0), splat(0), splat(0))
+  withScratch(bytes: bytes) { multiplyBlocks(p, panel, rows, zeros, $0) }
 }
 
 private func multiplyBlocks(

@@ -153,7 +153,12 @@ private struct ReducedStep {
       tiles -= 1
       for member in r..<r + height {
         start(member, row + member, group)
-        if let next { askStart(row + member, next) }
+        // Each line is on a page of its own.
+        if let next {
+          ask(
+            initial(row + member, next), s.pointee.blocks.stride, rows: s.pointee.blocks.count,
+            lanes)
+        }
       }
       let request = ahead.take()
       multiply(rows: height, panels: 1, first: r, group, request)
@@ -169,9 +174,14 @@ private struct ReducedStep {
     return groups.contains(next) && groups.count * hidden.panelStride > nearBytes ? next : nil
   }
 
-  /// What a member's sums start from.
+  /// What the sums of a row's group start from, its first block.
+  @inline(always) private func initial(_ row: Int, _ group: Int) -> Floats {
+    s.pointee.initial + row * s.pointee.initialStride + group * lanes
+  }
+
+  /// Puts what a member's sums start from into z.
   @inline(always) private func start(_ member: Int, _ row: Int, _ group: Int) {
-    let from = s.pointee.initial + row * s.pointee.initialStride + group * lanes
+    let from = initial(row, group)
     let to = z + member * reducedColumns
     let blocks = s.pointee.blocks.count
     let stride = s.pointee.blocks.stride
@@ -179,12 +189,6 @@ private struct ReducedStep {
     store(blocks > 1 ? load(from + stride) : splat(0), to + lanes)
     store(blocks > 2 ? load(from + 2 * stride) : splat(0), to + 2 * lanes)
     store(blocks > 3 ? load(from + 3 * stride) : splat(0), to + 3 * lanes)
-  }
-
-  /// Asks for it: each line is on a page of its own.
-  @inline(always) private func askStart(_ row: Int, _ group: Int) {
-    let from = s.pointee.initial + row * s.pointee.initialStride + group * lanes
-    for block in 0..<s.pointee.blocks.count { prefetch(from + block * s.pointee.blocks.stride) }
   }
 
   @inline(always) private func multiply(

@@ -87,8 +87,9 @@ def test_streaming_gives_what_the_whole_sequence_gives(seed: int) -> None:
 # Of few units and a long input, a step is divided, too, and its h(t) must not come too soon.
 @pytest.mark.parametrize(("features", "units"), [(70, (200, 136)), (3000, (48,)), (3000, (40, 24))])
 def test_threads_of_a_stream_change_no_bit(features: int, units: tuple[int, ...]) -> None:
-    stack = [layers.LSTM(n, return_sequences=True) for n in units]
-    net = carousel.Network(stack, input_size=features)
+    *lower, last = units
+    stack = [layers.LSTM(n, return_sequences=True) for n in lower]
+    net = carousel.Network([*stack, layers.LSTM(last)], input_size=features)
     x = np.random.default_rng(3).standard_normal((1, 40, features), dtype=np.float32)
     streams = [net.stream(threads=threads) for threads in (1, 2, 0)]
     streams.append(streams[1].copy())

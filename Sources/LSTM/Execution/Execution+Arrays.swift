@@ -80,7 +80,7 @@ extension Execution {
       return false
     }
     forward()
-    _ = outputRun.writeOutput(to: nil)
+    outputRun.writeOutput(to: nil)
     return true
   }
 

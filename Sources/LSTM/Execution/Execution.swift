@@ -25,7 +25,7 @@ public final class Execution<S: Scalar> {
   let borrowers: [[LayerRun<S>]]
   /// The states of all recurrent layers, in the order of the layers.
   public let states: [StateSlot<S>]
-  /// Makes the only output, which nothing else reads and no later pass needs; nil: there is no such layer.
+  /// Makes the only output, which nothing else reads; nil: there is no such layer.
   let outputRun: LayerRun<S>?
 
   /// - Parameter gradients: where the parameters' gradients go; nil: into memory of the execution's own.
@@ -82,7 +82,7 @@ public final class Execution<S: Scalar> {
     states = runs.flatMap { $0?.states ?? [] }
     let outputs = network.description.outputs
     let isFree =
-      outputs.count == 1 && !mode.keepsForBackward && !mode.isStream
+      outputs.count == 1
       && !network.description.nodes.contains { $0.inputs.contains(outputs[0]) }
     outputRun = isFree ? runs[outputs[0]] : nil
   }

@@ -112,6 +112,7 @@ open class LayerRun<S: Scalar> {
   func borrow(_ rows: BorrowedRows<S>?) {}
 
   /// From now on the run writes its output there if it can, and says whether it does; nil: to the signal, as before.
+  @discardableResult
   func writeOutput(to rows: BorrowedRows<S>?) -> Bool { false }
 
   /// Sets the initial states to what the layer has learned, if it learns them.

@@ -7,6 +7,9 @@ public struct TensorView {
     case int64 = 3
 
     public init(_ type: DataType) { self = type == .float32 ? .float32 : .float64 }
+
+    /// In bytes.
+    var size: Int { self == .float32 || self == .int32 ? 4 : 8 }
   }
 
   /// May be nil if the array holds no element.
@@ -62,8 +65,9 @@ public struct TensorView {
   func steps(_ range: Range<Int>) -> TensorView {
     var view = self
     view.time = range.count
-    let bytes = element == .float32 || element == .int32 ? 4 : 8
-    if !range.isEmpty { view.base = base.map { $0 + range.lowerBound * timeStride * bytes } }
+    if !range.isEmpty {
+      view.base = base.map { $0 + range.lowerBound * timeStride * element.size }
+    }
     return view
   }
 
@@ -77,7 +81,7 @@ public struct TensorView {
   private var addresses: (first: Int, last: Int)? {
     guard let base, batch > 0, time > 0, width > 0 else { return nil }
     let lastRow = rows.map { rows in (0..<batch).reduce(0) { max($0, rows[$1]) } } ?? batch - 1
-    let size = element == .float32 || element == .int32 ? 4 : 8
+    let size = element.size
     var first = Int(bitPattern: base)
     var last = first + size - 1
     for span in [lastRow &* batchStride, (time - 1) &* timeStride, (width - 1) &* widthStride] {

@@ -198,6 +198,7 @@ final class RecurrentRun<S: Scalar>: LayerRun<S> {
 
   override var canBorrow: Bool { true }
   override func borrow(_ rows: BorrowedRows<S>?) { direction.frame.borrowed = rows }
+  @discardableResult
   override func writeOutput(to rows: BorrowedRows<S>?) -> Bool {
     direction.frame.returnHidden(in: rows)
   }

@@ -92,7 +92,8 @@ final class SequenceFrame<S: Scalar> {
     source.mask == nil && (steps == 1 || description.returnSequences)
   }
 
-  /// For one pass the rows of h, whole vectors each, are the caller's; nil: this execution's again. Says whether they are.
+  /// For one pass the rows of h, whole vectors each, are the caller's, if no later pass needs them; nil: this execution's
+  /// again. Says whether they are the caller's.
   func returnHidden(in rows: BorrowedRows<S>?) -> Bool {
     guard let rows else {
       hidden.move(to: nil)

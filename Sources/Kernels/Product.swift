@@ -58,9 +58,7 @@ private func multiplyBlock(
       start: startsFromC ? Floats(c) : p.bias.map { $0 + j } ?? zeros,
       startStride: startsFromC ? p.cStride : 0,
       a: TileRows(p.a + m * p.aStride + k, stride: p.aStride),
-      b: p.b + j * p.depth + k * panelColumns, depth: depth,
-      next: UnsafeRawPointer(p.b), nextBytes: 0, nextPanel: panel * MemoryLayout<Float>.stride,
-      nextPanels: 0)
+      b: p.b + j * p.depth + k * panelColumns, depth: depth)
     let columns = p.columns - j
     let wholePanels = columns / panelColumns
     if rows == 1 && wholePanels > 1 {
@@ -107,7 +105,6 @@ private func multiplyRows(
   var ahead = BytesAhead(
     next?.start, (next?.depth ?? 0) * panelColumns * MemoryLayout<Float>.stride, tiles: tiles,
     depth: t.depth)
-  t.nextPanels = next?.panels ?? 0
   var r = 0
   while r < rows {
     let height = (rows - r + tiles - 1) / tiles
@@ -119,30 +116,35 @@ private func multiplyRows(
       let nextHeight = (rows - r - height + tiles - 1) / tiles
       ask(Floats(c + (r + height) * cStride), cStride, rows: nextHeight, columns)
     }
-    if let some = ahead.take() { (t.next, t.nextBytes) = some } else { t.nextBytes = 0 }
-    multiplyStrip(height, columns, t, bNext: bNext, c + r * cStride, cStride)
+    let request = ahead.take()
+    multiplyStrip(height, columns, t, bNext: bNext, c + r * cStride, cStride) { panel in
+      guard let request, request.bytes > 0, panel < next?.panels ?? 0 else { return .none }
+      return .asks(
+        request.start + panel * bNext * MemoryLayout<Float>.stride, bytes: request.bytes)
+    }
     r += height
   }
 }
 
-/// One tile's rows by a strip of panels.
-func multiplyStrip(
+/// One tile's rows by a strip of panels, which have errands if they are whole.
+@inline(always) func multiplyStrip(
   _ rows: Int, _ columns: Int, _ operands: TileOperands, bNext: Int, _ c: MutableFloats,
-  _ cStride: Int
+  _ cStride: Int, errand: (_ panel: Int) -> TileErrand
 ) {
   var t = operands
+  var panel = 0
   var j = 0
   while j < columns {
-    if t.nextPanels <= 0 { t.nextBytes = 0 }
     if columns - j >= panelColumns {
+      t.errand = errand(panel)
       multiplyTile(rows, t, c + j, cStride)
     } else {
+      t.errand = .none
       multiplyRaggedTile(rows, columns - j, t, c + j, cStride)
     }
+    panel += 1
     j += panelColumns
     t.start += panelColumns
     t.b += bNext
-    t.next += t.nextPanel
-    t.nextPanels -= 1
   }
 }

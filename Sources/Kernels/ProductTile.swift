@@ -39,12 +39,18 @@ struct TileOperands {
   /// Panel of B: row k at `k * panelColumns`.
   var b: Floats
   var depth: Int
-  /// What is needed next: with each k of a tall tile another `nextBytes` of it are asked for; 0: nothing is. The
-  /// next panel's tile asks from `nextPanel` bytes further on, as long as there are `nextPanels`.
-  var next: UnsafeRawPointer
-  var nextBytes: Int
-  var nextPanel: Int
-  var nextPanels: Int
+  /// Of tiles of half the height at least.
+  var errand = TileErrand.none
+}
+
+/// What a tile does beside its products, a little with each k: multiplications leave the processor time to load and to
+/// store.
+enum TileErrand {
+  case none
+  /// Asks for what is needed next, and goes on by so many bytes with each k.
+  case asks(UnsafeRawPointer, bytes: Int)
+  /// Copies a vector, from rows `stride` floats apart to rows `toStride` floats apart. Of packed tiles only.
+  case copies(Floats, stride: Int, to: MutableFloats, toStride: Int)
 }
 
 /// A tile's rows of A: element (r, k) at `r * stride + k`, or packed at `k * tileRows + r`.
@@ -122,10 +128,12 @@ struct TileRow {
 
 /// C tile = start + A B. All but the operands are literals at every call, so that the conditions fold away.
 ///
-/// - Parameter isHalf: only the left vector of the panel.
+/// - Parameters:
+///   - isHalf: only the left vector of the panel.
+///   - alongside: called with each k.
 @inline(always) private func tile(
-  rows: Int, isPacked: Bool, isHalf: Bool = false, asks: Bool = false, _ t: TileOperands,
-  _ c: MutableFloats, _ cStride: Int
+  rows: Int, isPacked: Bool, isHalf: Bool = false, _ t: TileOperands, _ c: MutableFloats,
+  _ cStride: Int, alongside: () -> Void = {}
 ) {
   @inline(always) func row(_ r: Int) -> TileRow {
     let start = t.start + (r < rows ? r : 0) * t.startStride
@@ -147,12 +155,8 @@ struct TileRow {
   #endif
   var a = t.a
   var b = t.b
-  var next = t.next
   @inline(always) func step() {
-    if asks {
-      prefetch(next)
-      next += t.nextBytes
-    }
+    alongside()
     let b0 = load(b)
     let b1 = isHalf ? b0 : load(b + lanes)
     r0.add(a.at(0, isPacked: isPacked), b0, b1)
@@ -208,13 +212,23 @@ func multiplyTile(
   _ rows: Int, isPacked: Bool, isHalf: Bool, _ t: TileOperands, _ c: MutableFloats, _ cStride: Int
 ) {
   @inline(always) func multiply(rows: Int) {
-    if isHalf {
-      tile(rows: rows, isPacked: isPacked, isHalf: true, t, c, cStride)
-    } else if 2 * rows >= tileRows && t.nextBytes != 0 {
-      tile(rows: rows, isPacked: isPacked, asks: true, t, c, cStride)
-    } else {
-      // Tiles of less than half the height have no time to ask for more than what they load.
-      tile(rows: rows, isPacked: isPacked, t, c, cStride)
+    if isHalf { return tile(rows: rows, isPacked: isPacked, isHalf: true, t, c, cStride) }
+    // Tiles of less than half the height have no time for more than what they load.
+    guard 2 * rows >= tileRows else { return tile(rows: rows, isPacked: isPacked, t, c, cStride) }
+    switch t.errand {
+    case .none: tile(rows: rows, isPacked: isPacked, t, c, cStride)
+    case .asks(var next, let bytes):
+      tile(rows: rows, isPacked: isPacked, t, c, cStride) {
+        prefetch(next)
+        next += bytes
+      }
+    case .copies(var from, let stride, var to, let toStride):
+      guard isPacked else { return }
+      tile(rows: rows, isPacked: isPacked, t, c, cStride) {
+        store(load(from), to)
+        from += stride
+        to += toStride
+      }
     }
   }
   switch rows {

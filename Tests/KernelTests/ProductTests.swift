@@ -120,7 +120,8 @@ import Testing
     let kernels = set.kernels
     for (rows, depth, columns) in [
       (1, 1, 1), (3, 5, 7), (12, 13, 32), (255, 12, 33), (256, 7, 64), (257, 25, 100), (0, 3, 3),
-      (600, 30, 31), (5, 1000, 70), (300, 100, 65), (1100, 20, 40),
+      (600, 30, 31), (5, 1000, 70), (300, 100, 65), (1100, 20, 40), (7, 64, 256), (33, 40, 200),
+      (600, 210, 150), (2, 37, 48),
     ] {
       let a = try Matrix(rows, depth, random: &random)
       let d = try Matrix(rows, columns, random: &random)

@@ -221,14 +221,13 @@ private func addProduct(
   _ product: inout RowOperands, asks: Bool, next: Bytes?, nextBytes: Int,
   _ widened: MutableFloats?, _ z: MutableFloats
 ) {
-  // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
-  let tiles = (rows + TileSums.rows - 1) / TileSums.rows
+  let tiles = Tiles(rows, most: TileSums.rows)
   let most =
-    tiles == 1 && widened == nil
+    tiles.count == 1 && widened == nil
     ? product.depth : (widened == nil ? weightBlock : widenedBlock) / (blocks * lanes)
   // The tiles ask for the next block of weights. One tile alone reads them as fast as they come, and would only push
   // its own out of the nearest cache.
-  let asks = asks && tiles > 1
+  let asks = asks && tiles.count > 1
   var k = 0
   while k < product.depth {
     let depth = product.depth - k < most ? product.depth - k : most
@@ -244,10 +243,10 @@ private func addProduct(
       rest > 0 ? (block + depth * bytes, rest) : (next, product.depth)
     var ahead = BytesAhead(
       asks ? nextBlock : nil, (left < most ? left : most) * (rest > 0 ? bytes : nextBytes),
-      tiles: tiles, depth: depth)
+      tiles: tiles.count, depth: depth)
     var row = 0
-    for tile in 0..<tiles {
-      let count = (rows - row + tiles - tile - 1) / (tiles - tile)
+    for tile in 0..<tiles.count {
+      let count = tiles.height(tile)
       if product.nextStart != 0 { askStart(product, row..<row + count, blocks) }
       let request = ahead.take() ?? (UnsafeRawPointer(block), 0)
       multiplyTile(

@@ -25,27 +25,6 @@ func outerProductScratch(_ rows: Int, _ depth: Int) -> Int {
 /// Floats from a packed tile of A to the next: the last vectors of a tile are written whole.
 func tileStride(_ rows: Int) -> Int { rows * tileRows + 2 * lanes }
 
-/// Tiles of nearly equal heights, since a last tile of one row would wait for its own sums: the first `taller` have
-/// one row more than the others.
-struct Tiles {
-  let count: Int
-  private let height: Int
-  private let taller: Int
-
-  init(_ depth: Int) {
-    count = (depth + tileRows - 1) / tileRows
-    height = count > 0 ? depth / count : 0
-    taller = depth - count * height
-  }
-
-  @inline(always) func height(_ tile: Int) -> Int { tile < taller ? height + 1 : height }
-
-  /// The first row of a tile.
-  @inline(always) func start(_ tile: Int) -> Int {
-    tile * height + (tile < taller ? tile : taller)
-  }
-}
-
 /// Both factors are packed: A is read down its columns, where every row is another page and, if its width is a
 /// power of two, falls on the same few lines of the cache.
 func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {

@@ -99,22 +99,19 @@ private func multiplyRows(
   _ c: MutableFloats, _ cStride: Int
 ) {
   var t = operands
-  // Tiles of nearly equal heights: a last tile of one row would wait for its own sums.
-  var tiles = (rows + tileRows - 1) / tileRows
+  let tiles = Tiles(rows)
   // The first tile of the next strip would wait for it.
   var ahead = BytesAhead(
-    next?.start, (next?.depth ?? 0) * panelColumns * MemoryLayout<Float>.stride, tiles: tiles,
-    depth: t.depth)
+    next?.start, (next?.depth ?? 0) * panelColumns * MemoryLayout<Float>.stride,
+    tiles: tiles.count, depth: t.depth)
   var r = 0
-  while r < rows {
-    let height = (rows - r + tiles - 1) / tiles
-    tiles -= 1
+  for tile in 0..<tiles.count {
+    let height = tiles.height(tile)
     t.a = operands.a.after(r)
     t.start = operands.start + r * operands.startStride
     // What the next tile's sums start from; a tile of many k gives it time to come.
-    if t.startStride > 0 && tiles > 0 {
-      let nextHeight = (rows - r - height + tiles - 1) / tiles
-      ask(Floats(c + (r + height) * cStride), cStride, rows: nextHeight, columns)
+    if t.startStride > 0 && tile + 1 < tiles.count {
+      ask(Floats(c + (r + height) * cStride), cStride, rows: tiles.height(tile + 1), columns)
     }
     let request = ahead.take()
     multiplyStrip(height, columns, t, bNext: bNext, c + r * cStride, cStride) { panel in

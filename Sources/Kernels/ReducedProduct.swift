@@ -88,15 +88,14 @@ private func multiplyPanels(
       widen(t.weights, depth: t.depth, ReducedLayout.vectors, scratch)
       t.weights = Bytes(scratch)
     }
-    var tiles = (rows + most - 1) / most
+    let tiles = Tiles(rows, most: most)
     let isFar = p.columns / reducedColumns * t.panelStride > nearBytes
     var ahead = BytesAhead(
       panel.isPaired && isFar && j + reducedColumns < p.columns ? t.weights + t.panelStride : nil,
-      t.depth * panel.rowBytes, tiles: tiles, depth: t.depth)
+      t.depth * panel.rowBytes, tiles: tiles.count, depth: t.depth)
     var r = 0
-    while r < rows {
-      let height = (rows - r + tiles - 1) / tiles
-      tiles -= 1
+    for tile in 0..<tiles.count {
+      let height = tiles.height(tile)
       t.a = operands.a + r * operands.aStride
       if panel == .int8 { t.rowScales = operands.rowScales + r }
       if let request = ahead.take() { (t.next, t.nextBytes) = request } else { t.nextBytes = 0 }

@@ -139,18 +139,16 @@ private struct ReducedStep {
     }
   }
 
-  /// One group, rows in tiles of nearly equal height; the gates of all of them follow, whose chains of operations overlap.
+  /// One group, tile by tile; the gates of all of them follow, whose chains of operations overlap.
   private func computeRows(_ group: Int) {
-    let most = panel.tileRows
-    var tiles = (rows + most - 1) / most
+    let tiles = Tiles(rows, most: panel.tileRows)
     let next = groupAfter(group)
     var ahead = BytesAhead(
       next.map { hidden.weights + $0 * hidden.panelStride }, hidden.panelStride,
-      tiles: tiles, depth: hidden.depth)
+      tiles: tiles.count, depth: hidden.depth)
     var r = 0
-    while r < rows {
-      let height = (rows - r + tiles - 1) / tiles
-      tiles -= 1
+    for tile in 0..<tiles.count {
+      let height = tiles.height(tile)
       for member in r..<r + height {
         start(member, row + member, group)
         // Each line is on a page of its own.

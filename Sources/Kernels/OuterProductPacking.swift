@@ -30,8 +30,8 @@ struct PackedColumns {
     let last = tiles.count - 1
     // Only whole panels and tall tiles have errands.
     packsAhead =
-      lanes >= tileRows && last > 1 && 2 * tiles.height(last) >= tileRows
-      && p.columns >= panelColumns
+      lanes >= tileRows && last > 1 && tiles.start(last - 1) + lanes <= ks.count
+      && 2 * tiles.height(last) >= tileRows && p.columns >= panelColumns
     if packsAhead {
       packEnds(tiles, rows, ks.count, source, stride, packed)
     } else {

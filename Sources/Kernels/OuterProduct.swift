@@ -13,13 +13,13 @@ private let depthBlock = 512
 /// Floats of two As that are packed together: beside a strip of D they fill the second-level cache.
 private let sharedCount = 1 << 17
 
-/// Two strips of D, one of which is packed while the other is multiplied, and some columns of A.
-private func scratchCount(_ rows: Int, _ depth: Int) -> Int {
-  2 * rows * stripColumns + Tiles(depth).count * tileStride(rows)
-}
+/// Floats of two strips of D, one of which is packed while the other is multiplied. Columns of A follow in the scratch.
+private func stripsCount(_ rows: Int) -> Int { 2 * rows * stripColumns }
 
 func outerProductScratch(_ rows: Int, _ depth: Int) -> Int {
-  scratchCount(rows < rowBlock ? rows : rowBlock, depth < depthBlock ? depth : depthBlock)
+  let rows = rows < rowBlock ? rows : rowBlock
+  return stripsCount(rows)
+    + Tiles(depth < depthBlock ? depth : depthBlock).count * tileStride(rows)
 }
 
 /// Floats from a packed tile of A to the next: the last vectors of a tile are written whole.
@@ -34,45 +34,54 @@ func outerProduct(_ arguments: UnsafePointer<OuterProductArguments>) {
   let isShort = p.scratchCount < outerProductScratch(p.rows, most)
   let longest = isShort ? shortRowBlock : rowBlock
   let rowBlock = p.rows < longest ? p.rows : longest
-  let room = (p.scratchCount - 2 * rowBlock * stripColumns) / tileStride(rowBlock)
+  let room = (p.scratchCount - stripsCount(rowBlock)) / tileStride(rowBlock)
   let mostDepth = room * tileRows < depthBlock ? room * tileRows : depthBlock
-  let first = OuterFactor(depth: p.depth, a: p.a, aStride: p.aStride, c: p.c, cStride: p.cStride)
   // Blocks of nearly equal heights: a last block of some rows would fetch all of C for them.
-  var blocks = (p.rows + rowBlock - 1) / rowBlock
-  var m = 0
-  while m < p.rows {
-    let rows = (p.rows - m + blocks - 1) / blocks
-    blocks -= 1
-    var strip = PackedStrip(p, m, rows, 0, p.scratch)
-    if let second = p.second, (p.depth + second.depth) * rows <= sharedCount,
-      Tiles(p.depth).count + Tiles(second.depth).count <= room
-    {
-      let packed = p.scratch + 2 * rows * stripColumns
-      let one = PackedColumns(p, m, rows, first, 0..<p.depth, packed)
-      let two = PackedColumns(
-        p, m, rows, second, 0..<second.depth, packed + one.tiles.count * tileStride(rows))
-      addProducts(p, m, &strip, one, two, isLast: true)
-    } else {
-      addProducts(p, m, &strip, first, mostDepth, isLast: p.second == nil)
-      if let second = p.second { addProducts(p, m, &strip, second, mostDepth, isLast: true) }
-    }
-    m += rows
+  let blocks = Tiles(p.rows, most: rowBlock)
+  for index in 0..<blocks.count {
+    addBlock(block(p, blocks.start(index), blocks.height(index)), mostDepth, tilesAtOnce: room)
   }
 }
 
-/// Some rows of one A and of D, by blocks of A's columns.
+/// Some rows of both factors.
+private func block(_ p: OuterProductArguments, _ m: Int, _ rows: Int) -> OuterProductArguments {
+  var block = p
+  block.rows = rows
+  block.a += m * p.aStride
+  block.d += m * p.dStride
+  if let second = p.second { block.second?.a = second.a + m * second.aStride }
+  return block
+}
+
+/// The sums of a block of rows, which are packed whole.
+private func addBlock(_ p: OuterProductArguments, _ mostDepth: Int, tilesAtOnce: Int) {
+  let first = OuterFactor(depth: p.depth, a: p.a, aStride: p.aStride, c: p.c, cStride: p.cStride)
+  var strip = PackedStrip(p, 0, p.scratch)
+  if let second = p.second, (p.depth + second.depth) * p.rows <= sharedCount,
+    Tiles(p.depth).count + Tiles(second.depth).count <= tilesAtOnce
+  {
+    let packed = p.scratch + stripsCount(p.rows)
+    let one = PackedColumns(p, first, 0..<p.depth, packed)
+    let two = PackedColumns(
+      p, second, 0..<second.depth, packed + one.tiles.count * tileStride(p.rows))
+    addProducts(p, &strip, one, two, isLast: true)
+  } else {
+    addProducts(p, &strip, first, mostDepth, isLast: p.second == nil)
+    if let second = p.second { addProducts(p, &strip, second, mostDepth, isLast: true) }
+  }
+}
+
+/// One A and D, by blocks of A's columns.
 private func addProducts(
-  _ p: OuterProductArguments, _ m: Int, _ strip: inout PackedStrip, _ factor: OuterFactor,
-  _ mostDepth: Int, isLast: Bool
+  _ p: OuterProductArguments, _ strip: inout PackedStrip, _ factor: OuterFactor, _ mostDepth: Int,
+  isLast: Bool
 ) {
-  let rows = strip.rows
   var k = 0
   while k < factor.depth {
     let depth = factor.depth - k < mostDepth ? factor.depth - k : mostDepth
-    let columns = PackedColumns(
-      p, m, rows, factor, k..<k + depth, p.scratch + 2 * rows * stripColumns)
+    let columns = PackedColumns(p, factor, k..<k + depth, p.scratch + stripsCount(p.rows))
     k += depth
-    addProducts(p, m, &strip, columns, nil, isLast: isLast && k >= factor.depth)
+    addProducts(p, &strip, columns, nil, isLast: isLast && k >= factor.depth)
   }
 }
 
@@ -80,17 +89,16 @@ private func addProducts(
 ///
 /// - Parameter isLast: no other columns of an A follow, for which it is packed again.
 private func addProducts(
-  _ p: OuterProductArguments, _ m: Int, _ strip: inout PackedStrip, _ one: PackedColumns,
+  _ p: OuterProductArguments, _ strip: inout PackedStrip, _ one: PackedColumns,
   _ two: PackedColumns?, isLast: Bool
 ) {
   let cBytes = p.columns * MemoryLayout<Float>.stride
-  let rows = strip.rows
-  let other = p.scratch + rows * stripColumns
+  let other = p.scratch + p.rows * stripColumns
   repeat {
     strip.finish()
     let j = strip.first + strip.columns
     var next = PackedStrip(
-      p, m, rows, j < p.columns || isLast ? j : 0, strip.packed == other ? p.scratch : other)
+      p, j < p.columns || isLast ? j : 0, strip.packed == other ? p.scratch : other)
     addStrip(one, strip, cBytes, &next)
     if let two { addStrip(two, strip, cBytes, &next) }
     strip = next

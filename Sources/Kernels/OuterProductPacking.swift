@@ -3,7 +3,7 @@ import KernelInterface
 /// Rows of A that are asked for before they are packed.
 private let rowsAhead = 6
 
-/// Some columns and rows of A, packed, and the rows of C that they add to.
+/// Some columns of A, packed, and the rows of C that they add to.
 struct PackedColumns {
   let tiles: Tiles
   let rows: Int
@@ -19,13 +19,12 @@ struct PackedColumns {
   private let packsAhead: Bool
 
   init(
-    _ p: OuterProductArguments, _ m: Int, _ rows: Int, _ factor: OuterFactor, _ ks: Range<Int>,
-    _ packed: MutableFloats
+    _ p: OuterProductArguments, _ factor: OuterFactor, _ ks: Range<Int>, _ packed: MutableFloats
   ) {
     tiles = Tiles(ks.count)
-    self.rows = rows
+    rows = p.rows
     self.packed = packed
-    source = factor.a + m * factor.aStride + ks.lowerBound
+    source = factor.a + ks.lowerBound
     stride = factor.aStride
     let last = tiles.count - 1
     // Only whole panels and tall tiles have errands.
@@ -51,7 +50,7 @@ struct PackedColumns {
   }
 }
 
-/// Some rows of a strip of D, in panels. Most of the packing is done by the tiles of the strip before it, in passing. First
+/// A strip of D, in panels. Most of the packing is done by the tiles of the strip before it, in passing. First
 /// they ask for its lines, each for one of every row, since packing would wait for all of them, which are on pages of
 /// their own; then they copy it, each a vector of every row.
 struct PackedStrip {
@@ -65,14 +64,12 @@ struct PackedStrip {
   private var copied = 0
 
   /// The strip from column `j` on, of which nothing is packed yet.
-  init(
-    _ p: OuterProductArguments, _ m: Int, _ rows: Int, _ j: Int, _ packed: MutableFloats
-  ) {
-    self.rows = rows
+  init(_ p: OuterProductArguments, _ j: Int, _ packed: MutableFloats) {
+    rows = p.rows
     first = j
     columns = p.columns - j < stripColumns ? p.columns - j : stripColumns
     self.packed = packed
-    source = StripSource(p, m, j)
+    source = StripSource(p, j)
     asked = rows * p.columns * MemoryLayout<Float>.stride > nearBytes ? 0 : columns
   }
 
@@ -213,11 +210,10 @@ private struct StripSource {
   let width: Int
   let gap: Int
 
-  @inline(always) init(_ p: OuterProductArguments, _ m: Int, _ j: Int) {
-    let row = p.d + m * p.dStride
+  @inline(always) init(_ p: OuterProductArguments, _ j: Int) {
     stride = p.dStride
     guard let blocks = p.dBlocks, blocks.width > 0 else {
-      start = row + j
+      start = p.d + j
       left = p.columns - j
       width = 0
       gap = 0
@@ -225,7 +221,7 @@ private struct StripSource {
     }
     let column = blocks.first + j
     let within = column % blocks.width
-    start = row + column / blocks.width * blocks.stride + within
+    start = p.d + column / blocks.width * blocks.stride + within
     left = blocks.width - within
     width = blocks.width
     gap = blocks.stride - blocks.width

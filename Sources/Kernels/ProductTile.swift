@@ -216,19 +216,18 @@ func multiplyTile(
     // Tiles of less than half the height have no time for more than what they load.
     guard 2 * rows >= tileRows else { return tile(rows: rows, isPacked: isPacked, t, c, cStride) }
     switch t.errand {
-    case .none: tile(rows: rows, isPacked: isPacked, t, c, cStride)
     case .asks(var next, let bytes):
       tile(rows: rows, isPacked: isPacked, t, c, cStride) {
         prefetch(next)
         next += bytes
       }
-    case .copies(var from, let stride, var to, let toStride):
-      guard isPacked else { return }
+    case .copies(var from, let stride, var to, let toStride) where isPacked:
       tile(rows: rows, isPacked: isPacked, t, c, cStride) {
         store(load(from), to)
         from += stride
         to += toStride
       }
+    case .none, .copies: tile(rows: rows, isPacked: isPacked, t, c, cStride)
     }
   }
   switch rows {

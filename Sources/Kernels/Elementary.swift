@@ -3,38 +3,61 @@
 
 /// Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum.
 private let magic: Float = 12_582_912
+/// The same with the bias of an exponent.
+private let biasedMagic: Float = 12_582_912 + 127
 
 /// x = n ln 2 + r with |r| <= ln 2 / 2; n in the low bits of an integer, ready for an exponent.
 @inline(always) private func reduce(_ x: Vector) -> (r: Vector, n: Bits) {
   let shifted = fma(x, splat(1.442_695_04), splat(magic))
   let n = shifted - splat(magic)
-  // ln 2 in two parts; the first has trailing zeros, so that n * part is exact.
-  var r = fma(n, splat(-0.693_359_375), x)
-  r = fma(n, splat(2.121_944_4e-4), r)
-  return (r, bits(shifted))
+  return (subtractLogarithms(n, from: x), bits(shifted))
 }
 
-/// The same of 2 x for exp(2 x) - 1, x <= 0: what ln 2 in one part leaves of n is 2e-9 n 2^n there, a thirtieth of the
-/// last place. n does not wait for the sum.
+/// x - n ln 2, ln 2 in two parts: the first has trailing zeros, so that n * part is exact.
+@inline(always) private func subtractLogarithms(_ n: Vector, from x: Vector) -> Vector {
+  fma(n, splat(2.121_944_4e-4), fma(n, splat(-0.693_359_375), x))
+}
+
+/// The same of 2 x for exp(2 x) - 1, x <= 0, and with the bias of an exponent in n: what ln 2 in one part leaves of n is 2e-9 n 2^n
+/// there, a thirtieth of the last place. n does not wait for the sum.
 @inline(always) private func reduce(twice x: Vector) -> (r: Vector, n: Bits) {
-  let shifted = fma(x, splat(2 * 1.442_695_04), splat(magic))
-  let n = shifted - splat(magic)
+  let shifted = fma(x, splat(2 * 1.442_695_04), splat(biasedMagic))
+  let n = shifted - splat(biasedMagic)
   return (fma(n, splat(-0.693_147_18), x + x), bits(shifted))
 }
 
-/// exp(r) - 1 on |r| <= ln 2 / 2, by the polynomial of least relative error (2^-25.7, by Remez' exchange), as a shallow
-/// tree of operations: a step at batch 1 waits for each level of it.
-@inline(always) private func smallExponentialMinusOne(_ r: Vector) -> Vector {
+/// The same of -x for gates: what ln 2 in one part leaves of n is 2e-9 n of the exponential, one last place of a gate of 1e-9,
+/// if its product with n is not rounded.
+@inline(always) private func reduce(opposite x: Vector) -> (r: Vector, n: Bits) {
+  let shifted = fma(x, splat(-1.442_695_04), splat(biasedMagic))
+  let n = shifted - splat(biasedMagic)
+  let opposite = splat(-0.0) - x
+  let r =
+    fusesMultiplyAdd
+    ? fma(n, splat(-0.693_147_18), opposite) : subtractLogarithms(n, from: opposite)
+  return (r, bits(shifted))
+}
+
+/// exp(r) - 1 - r on |r| <= ln 2 / 2, added to `start`, by the polynomial that makes the relative error of exp(r) - 1 least
+/// (2^-25.7, by Remez' exchange), as a shallow tree of operations: a step at batch 1 waits for each level of it.
+@inline(always) private func smallExponential(_ r: Vector, from start: Vector) -> Vector {
   let square = r * r
   let low = fma(r, splat(1.666_654_3e-1), splat(0.5))
   let high = fma(square, splat(1.394_645_1e-3), fma(r, splat(8.366_584e-3), splat(4.166_628e-2)))
-  return fma(high, square * square, fma(low, square, r))
+  return fma(high, square * square, fma(low, square, start))
+}
+
+@inline(always) private func smallExponentialMinusOne(_ r: Vector) -> Vector {
+  smallExponential(r, from: r)
 }
 
 /// 2^n for n in -126...127, n in the low bits as `reduce` leaves it.
 @inline(always) private func powerOfTwo(_ n: Bits) -> Vector {
   float((n &<< 23) &+ splat(bits: 0x3f80_0000))
 }
+
+/// The same, n with its bias.
+@inline(always) private func powerOfTwo(biased n: Bits) -> Vector { float(n &<< 23) }
 
 /// max(-|x|, limit), NaN stays NaN.
 @inline(always) private func minusMagnitude(_ x: Vector, atLeast limit: Float) -> Vector {
@@ -60,30 +83,6 @@ private let magic: Float = 12_582_912
 
 private let inverseScale: Float = 0x1p-64
 
-/// A quotient before its division, which costs as much as ten multiplications: a product of two needs one only. The
-/// denominators are in [1, 2], so that products of a few stay far from overflow.
-struct Fraction {
-  var numerator: Vector
-  var denominator: Vector
-
-  @inline(always) var value: Vector { numerator / denominator }
-
-  @inline(always) static func * (a: Fraction, b: TanhFraction) -> Fraction {
-    Fraction(
-      numerator: a.numerator * b.numerator,
-      denominator: fma(a.denominator, b.excess, a.denominator + a.denominator))
-  }
-}
-
-/// numerator / (2 + excess): products do not wait for this sum.
-struct TanhFraction {
-  var numerator: Vector
-  var excess: Vector
-
-  @inline(always) var denominator: Vector { splat(2) + excess }
-  @inline(always) var value: Vector { numerator / denominator }
-}
-
 /// 1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their relative accuracy.
 @inline(always) func sigmoid(_ x: Vector) -> Vector {
   let scaled = scaledExponentialOfMinusMagnitude(x)
@@ -92,20 +91,33 @@ struct TanhFraction {
   return numerator / denominator
 }
 
-/// The same for gates in a few operations less: below exp(-87.7), which no product with a cell would show, it is 0.
-@inline(always) func gateFraction(_ x: Vector) -> Fraction {
-  let (r, n) = reduce(minusMagnitude(x, atLeast: -88))
-  // 2^n for n from -126 on; n = -127 gives 0.
-  let scale = powerOfTwo(n)
-  let e = fma(scale, smallExponentialMinusOne(r), scale)
-  return Fraction(numerator: select(x .< splat(0), e, splat(1)), denominator: splat(1) + e)
+/// 1 + exp(-x), of which a gate is the reciprocal: small gates keep their relative accuracy without a numerator of their own. The
+/// bounds keep the double of it finite and 2^n normal: no gate is below 1.6e-38.
+@inline(always) func gateDenominator(_ x: Vector) -> Vector {
+  let (r, n) = reduce(opposite: atMost(atLeast(x, splat(-87)), splat(87)))
+  return fma(powerOfTwo(biased: n), smallExponential(r, from: splat(1) + r), splat(1))
+}
+
+/// A quotient before its division, which costs as much as ten multiplications.
+struct TanhFraction {
+  var numerator: Vector
+  /// Of the denominator over 2.
+  var excess: Vector
+
+  @inline(always) var denominator: Vector { splat(2) + excess }
+  @inline(always) var value: Vector { numerator / denominator }
+
+  /// The denominator of a product with 1 / `gate`: one division is enough for both. It does not wait for 2 + excess.
+  @inline(always) func denominator(times gate: Vector) -> Vector {
+    fma(gate, excess, gate + gate)
+  }
 }
 
 /// tanh |x| = -m / (2 + m), m = exp(-2 |x|) - 1 computed without cancellation.
 @inline(always) func tanhFraction(_ x: Vector) -> TanhFraction {
   // tanh 10 is 1 in float; the bound keeps 2^n normal.
   let (r, n) = reduce(twice: minusMagnitude(x, atLeast: -10))
-  let scale = powerOfTwo(n)
+  let scale = powerOfTwo(biased: n)
   let m = fma(scale, smallExponentialMinusOne(r), scale - splat(1))
   return TanhFraction(numerator: copySign(of: x, to: m), excess: m)
 }

@@ -52,55 +52,95 @@ struct StepPlaces {
 // MARK: - The usual cell
 
 struct StandardMember {
-  var i: Fraction
+  /// 1 / i and 1 / o.
+  var i: Vector
+  var o: Vector
   var f: Vector
   var g: TanhFraction
-  var o: Fraction
   var c: Vector
 
   /// Everything that does not wait for the cell.
   @inline(always) init(_ z: BlockRow, _ previous: Floats) {
-    i = gateFraction(z.b0)
+    i = gateDenominator(z.b0)
     // With a division of its own: a forget gate of 1 then carries the cell on unchanged.
-    f = gateFraction(z.b1).value
+    f = splat(1) / gateDenominator(z.b1)
     g = tanhFraction(z.b2)
-    o = gateFraction(z.b3)
-    c = fma(f, load(previous), (i * g).value)
+    o = gateDenominator(z.b3)
+    c = fma(f, load(previous), g.numerator / g.denominator(times: i))
   }
 
   @inline(always) func writeGates(_ p: StepPlaces, _ member: Int, _ blockStride: Int) {
     guard let gates = p.gates else { return }
     let to = gates + member * p.gatesNext
-    let cellPart = (i * g).denominator
-    let reciprocal = splat(1) / (cellPart * o.denominator)
-    let outputPart = o.denominator * reciprocal
-    store(i.numerator * (g.denominator * outputPart), to)
+    let reciprocal = splat(1) / g.denominator(times: i)
+    store(g.denominator * reciprocal, to)
     store(f, to + blockStride)
-    store(g.numerator * (i.denominator * outputPart), to + 2 * blockStride)
-    store(o.numerator * (cellPart * reciprocal), to + 3 * blockStride)
+    store(g.numerator * (i * reciprocal), to + 2 * blockStride)
+    store(splat(1) / o, to + 3 * blockStride)
   }
 
   @inline(always) func writeState(_ p: StepPlaces, _ member: Int) {
     store(c, p.cell + member * p.cellNext)
-    store((o * tanhFraction(c)).value, p.output + member * p.outputNext)
+    let t = tanhFraction(c)
+    store(t.numerator / t.denominator(times: o), p.output + member * p.outputNext)
+  }
+}
+
+/// Two neighbouring members.
+private struct StandardPair {
+  var first: StandardMember
+  var second: StandardMember
+
+  @inline(always) init(_ p: StepPlaces, _ member: Int, _ z: Floats) {
+    let z = z + member * 4 * lanes
+    let previous = p.previous + member * p.previousNext
+    first = StandardMember(BlockRow(4, z, lanes), previous)
+    second = StandardMember(BlockRow(4, z + 4 * lanes, lanes), previous + p.previousNext)
+  }
+
+  @inline(always) func writeGates(_ p: StepPlaces, _ member: Int, _ blockStride: Int) {
+    first.writeGates(p, member, blockStride)
+    second.writeGates(p, member + 1, blockStride)
+  }
+
+  @inline(always) func writeState(_ p: StepPlaces, _ member: Int) {
+    first.writeState(p, member)
+    second.writeState(p, member + 1)
   }
 }
 
 @inline(never) func finishStandard(
   _ p: StepPlaces, _ count: Int, _ z: Floats, _ blockStride: Int
 ) {
-  // From z to h is a chain of operations too long for the processor to look past: the next member's gates are under
-  // way before a cell is squashed.
-  var waiting = StandardMember(BlockRow(4, z, lanes), p.previous)
-  waiting.writeGates(p, 0, blockStride)
-  for member in 1..<count {
-    let next = StandardMember(
-      BlockRow(4, z + member * 4 * lanes, lanes), p.previous + member * p.previousNext)
-    next.writeGates(p, member, blockStride)
-    waiting.writeState(p, member - 1)
-    waiting = next
+  var first = 0
+  if count % 2 == 1 {
+    finishStandard(p, 0, blockStride, BlockRow(4, z, lanes))
+    first = 1
   }
-  waiting.writeState(p, count - 1)
+  if first == count { return }
+  if p.gates == nil {
+    finishPairs(p, first, count, z, blockStride, keepsGates: false)
+  } else {
+    finishPairs(p, first, count, z, blockStride, keepsGates: true)
+  }
+}
+
+/// From z to h is a chain of operations too long for the processor to look past: the gates of the next two members are
+/// under way before two cells are squashed.
+@inline(always) private func finishPairs(
+  _ p: StepPlaces, _ first: Int, _ count: Int, _ z: Floats, _ blockStride: Int, keepsGates: Bool
+) {
+  var waiting = StandardPair(p, first, z)
+  if keepsGates { waiting.writeGates(p, first, blockStride) }
+  var member = first
+  while member + 2 < count {
+    let next = StandardPair(p, member + 2, z)
+    if keepsGates { next.writeGates(p, member + 2, blockStride) }
+    waiting.writeState(p, member)
+    waiting = next
+    member += 2
+  }
+  waiting.writeState(p, member)
 }
 
 @inline(always) func finishStandard(
@@ -135,26 +175,27 @@ struct StandardMember {
     let unit = firstUnit + member * unitNext
     let gates = p.gates.map { $0 + member * p.gatesNext }
 
-    /// σ of a block's sum, with its peephole; 1 if the cell lacks the gate.
-    @inline(always) func gate(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Fraction {
-      guard block >= 0 else { return Fraction(numerator: splat(1), denominator: splat(1)) }
+    /// 1 / σ of a block's sum, with its peephole; 1 if the cell lacks the gate.
+    @inline(always) func gate(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Vector {
+      guard block >= 0 else { return splat(1) }
       var sum = load(z + block * lanes)
       if let peephole { sum = fma(load(peephole + unit), cell, sum) }
-      let value = gateFraction(sum)
-      if let gates { store(value.value, gates + block * b.stride) }
-      return value
+      let denominator = gateDenominator(sum)
+      if let gates { store(splat(1) / denominator, gates + block * b.stride) }
+      return denominator
     }
 
     let previous = load(p.previous + member * p.previousNext)
     let i = gate(b.input, s.pointee.inputPeephole, previous)
     let f =
       b.couples
-      ? splat(1) - i.value : gate(b.forget, s.pointee.forgetPeephole, previous).value
+      ? splat(1) - splat(1) / i : splat(1) / gate(b.forget, s.pointee.forgetPeephole, previous)
     let g = tanhFraction(load(z + b.cell * lanes))
     if let gates { store(g.value, gates + b.cell * b.stride) }
-    let c = clip(fma(f, previous, (i * g).value), s.pointee.cellClip)
+    let c = clip(fma(f, previous, g.numerator / g.denominator(times: i)), s.pointee.cellClip)
     store(c, p.cell + member * p.cellNext)
     let o = gate(b.output, s.pointee.outputPeephole, c)
-    store((o * tanhFraction(c)).value, p.output + member * p.outputNext)
+    let t = tanhFraction(c)
+    store(t.numerator / t.denominator(times: o), p.output + member * p.outputNext)
   }
 }

@@ -159,11 +159,16 @@ struct Mask {
   float((bits(x) & splat(bits: 0x7fff_ffff)) | (bits(sign) & splat(bits: 0x8000_0000)))
 }
 
+/// Whether `fma` rounds once.
+@inline(always) var fusesMultiplyAdd: Bool {
+  #if arch(x86_64) && !KERNELS_AVX2 && !KERNELS_AVX512
+    false
+  #else
+    true
+  #endif
+}
+
 /// The scalar form of `fma`, with the same roundings.
 @inline(always) func fma(_ a: Float, _ b: Float, _ c: Float) -> Float {
-  #if arch(x86_64) && !KERNELS_AVX2 && !KERNELS_AVX512
-    a * b + c
-  #else
-    c.addingProduct(a, b)
-  #endif
+  fusesMultiplyAdd ? c.addingProduct(a, b) : a * b + c
 }

@@ -4,6 +4,10 @@
 /// Most rows of a tile: each has four vectors of sums.
 @inline(always) var pairTileRows: Int { lanes == 16 ? 6 : 2 }
 
+/// The same of int8, whose weights are widened in each tile. Where one instruction does the rest, that is worth having more rows
+/// take half of the panel at a time (TallTile.swift).
+@inline(always) var byteTileRows: Int { pairsBrainFloats ? 12 : pairTileRows }
+
 /// Rows of an int8 panel (pairs of ks) whose sums fit 32 bits: 256 · 2 · 128 · 32767 < 2³¹.
 let exactPairs = 256
 
@@ -13,6 +17,8 @@ let exactPairs = 256
 ) {
   if panels == 2 {
     pairTile(panel, rows: 1, panels: 2, t, z, zNext)
+  } else if byteTileRows > pairTileRows && panel == .int8 && rows > pairTileRows {
+    multiplyTall(rows: rows, t, z, zNext)
   } else if pairTileRows > 2 && rows == 6 {
     pairTile(panel, rows: 6, panels: 1, t, z, zNext)
   } else if pairTileRows > 2 && rows == 5 {
@@ -53,12 +59,12 @@ private struct PairSums {
   var v2 = splat(bits: 0)
   var v3 = splat(bits: 0)
 
-  @inline(always) init(_ panel: ReducedPanel, _ z: Floats) {
+  @inline(always) init(_ panel: ReducedPanel, _ start: ReducedStart, _ member: Int) {
     guard panel != .int8 else { return }
-    v0 = bits(load(z))
-    v1 = bits(load(z + lanes))
-    v2 = bits(load(z + 2 * lanes))
-    v3 = bits(load(z + 3 * lanes))
+    v0 = bits(start.vector(member, 0))
+    v1 = bits(start.vector(member, 1))
+    v2 = bits(start.vector(member, 2))
+    v3 = bits(start.vector(member, 3))
   }
 
   @inline(always) mutating func add(
@@ -77,50 +83,54 @@ private struct PairSums {
     }
   }
 
-  /// int8: z = start + sums · row's scale · columns' scales.
   @inline(always) func write(
-    _ panel: ReducedPanel, _ rowScale: Floats, _ scales: Floats, _ start: Floats,
-    _ z: MutableFloats
+    _ panel: ReducedPanel, _ member: Int, _ rowScale: Floats, _ scales: Floats,
+    _ start: ReducedStart, _ z: MutableFloats
   ) {
-    write(panel, v0, rowScale, scales, start, z)
-    write(panel, v1, rowScale, scales + lanes, start + lanes, z + lanes)
-    write(panel, v2, rowScale, scales + 2 * lanes, start + 2 * lanes, z + 2 * lanes)
-    write(panel, v3, rowScale, scales + 3 * lanes, start + 3 * lanes, z + 3 * lanes)
-  }
-
-  @inline(always) private func write(
-    _ panel: ReducedPanel, _ sums: Bits, _ rowScale: Floats, _ scales: Floats, _ start: Floats,
-    _ z: MutableFloats
-  ) {
-    if panel == .int8 {
-      store(fma(number(sums), splat(rowScale.pointee) * load(scales), load(start)), z)
-    } else {
-      store(float(sums), z)
+    @inline(always) func write(_ b: Int, _ sums: Bits) {
+      if panel == .int8 {
+        writeScaled(sums, rowScale, scales + b * lanes, start.vector(member, b), z + b * lanes)
+      } else {
+        store(float(sums), z + b * lanes)
+      }
     }
+    write(0, v0)
+    write(1, v1)
+    write(2, v2)
+    write(3, v3)
   }
+}
+
+/// z = start + sums · row's scale · columns' scales.
+@inline(always) func writeScaled(
+  _ sums: Bits, _ rowScale: Floats, _ scales: Floats, _ start: Vector, _ z: MutableFloats
+) {
+  store(fma(number(sums), splat(rowScale.pointee) * load(scales), start), z)
+}
+
+/// A pair of activations, for every column.
+@inline(always) func activations(_ a: Bytes) -> Pairs {
+  pairs(splat(bits: a.load(as: UInt32.self)))
 }
 
 @inline(always) private func pairTile(
   _ panel: ReducedPanel, rows: Int, panels: Int, _ t: ReducedOperands, _ z: MutableFloats,
   _ zNext: Int
 ) {
-  @inline(always) func activations(_ a: Bytes) -> Pairs {
-    pairs(splat(bits: a.load(as: UInt32.self)))
-  }
   let members = rows * panels
   var a = t.a
   var w = t.weights
   var rest = t.depth
-  var (from, next) = t.beginning(z, zNext)
+  var start = ReducedStart(t, z, zNext)
   var ahead = t.next ?? UnsafeRawPointer(w)
   repeat {
     let depth = panel == .int8 && rest > exactPairs ? exactPairs : rest
-    var s0 = PairSums(panel, from)
-    var s1 = members > 1 ? PairSums(panel, from + next) : s0
-    var s2 = members > 2 ? PairSums(panel, from + 2 * next) : s0
-    var s3 = members > 3 ? PairSums(panel, from + 3 * next) : s0
-    var s4 = members > 4 ? PairSums(panel, from + 4 * next) : s0
-    var s5 = members > 5 ? PairSums(panel, from + 5 * next) : s0
+    var s0 = PairSums(panel, start, 0)
+    var s1 = members > 1 ? PairSums(panel, start, 1) : s0
+    var s2 = members > 2 ? PairSums(panel, start, 2) : s0
+    var s3 = members > 3 ? PairSums(panel, start, 3) : s0
+    var s4 = members > 4 ? PairSums(panel, start, 4) : s0
+    var s5 = members > 5 ? PairSums(panel, start, 5) : s0
     for _ in 0..<depth {
       if rows > 1 && 2 * rows >= pairTileRows {
         prefetch(ahead)
@@ -139,14 +149,14 @@ private struct PairSums {
       w += panel.rowBytes
     }
     let scale = t.rowScales
-    s0.write(panel, scale, t.scales, from, z)
-    if panels > 1 { s1.write(panel, scale, t.scales + reducedColumns, from + next, z + zNext) }
-    if rows > 1 { s1.write(panel, scale + 1, t.scales, from + next, z + zNext) }
-    if rows > 2 { s2.write(panel, scale + 2, t.scales, from + 2 * next, z + 2 * zNext) }
-    if rows > 3 { s3.write(panel, scale + 3, t.scales, from + 3 * next, z + 3 * zNext) }
-    if rows > 4 { s4.write(panel, scale + 4, t.scales, from + 4 * next, z + 4 * zNext) }
-    if rows > 5 { s5.write(panel, scale + 5, t.scales, from + 5 * next, z + 5 * zNext) }
+    s0.write(panel, 0, scale, t.scales, start, z)
+    if panels > 1 { s1.write(panel, 1, scale, t.scales + reducedColumns, start, z + zNext) }
+    if rows > 1 { s1.write(panel, 1, scale + 1, t.scales, start, z + zNext) }
+    if rows > 2 { s2.write(panel, 2, scale + 2, t.scales, start, z + 2 * zNext) }
+    if rows > 3 { s3.write(panel, 3, scale + 3, t.scales, start, z + 3 * zNext) }
+    if rows > 4 { s4.write(panel, 4, scale + 4, t.scales, start, z + 4 * zNext) }
+    if rows > 5 { s5.write(panel, 5, scale + 5, t.scales, start, z + 5 * zNext) }
     rest -= depth
-    (from, next) = (Floats(z), zNext)
+    start = ReducedStart(z, zNext)
   } while rest > 0
 }

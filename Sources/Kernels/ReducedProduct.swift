@@ -129,9 +129,10 @@ private func multiplyRagged(
   withScratch(bytes: mostTileRows * 16 * lanes) { scratch in
     let tile = scratch.assumingMemoryBound(to: Float.self)
     for j in 0..<(rows * 4) { store(splat(0), tile + j * lanes) }
-    let (start, startNext) = t.beginning(c, cStride)
+    let start = ReducedStart(t, c, cStride)
     forEachVector { r, j, count in
-      store(load(start + r * startNext + j, upTo: count), tile + r * reducedColumns + j)
+      store(
+        load(start.first + r * start.next + j, upTo: count), tile + r * reducedColumns + j)
     }
     var own = t
     own.start = nil

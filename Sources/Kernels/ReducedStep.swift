@@ -129,7 +129,6 @@ private struct ReducedStep {
         s.pointee.descends
         ? s.pointee.endGroup - visited - count : s.pointee.firstGroup + visited
       if rows == 1 {
-        for member in 0..<count { start(member, row, group + member) }
         multiply(rows: 1, panels: count, first: 0, group)
         finishStep(s, row: row, group: group, count, byRow: false, Floats(z))
       } else {
@@ -149,10 +148,9 @@ private struct ReducedStep {
     var r = 0
     for tile in 0..<tiles.count {
       let height = tiles.height(tile)
-      for member in r..<r + height {
-        start(member, row + member, group)
+      if let next {
         // Each line is on a page of its own.
-        if let next {
+        for member in r..<r + height {
           ask(
             initial(row + member, next), s.pointee.blocks.stride, rows: s.pointee.blocks.count,
             lanes)
@@ -177,26 +175,36 @@ private struct ReducedStep {
     s.pointee.initial + row * s.pointee.initialStride + group * lanes
   }
 
-  /// Puts what a member's sums start from into z.
-  @inline(always) private func start(_ member: Int, _ row: Int, _ group: Int) {
-    let from = initial(row, group)
-    let to = z + member * reducedColumns
-    let blocks = s.pointee.blocks.count
-    let stride = s.pointee.blocks.stride
-    store(load(from), to)
-    store(blocks > 1 ? load(from + stride) : splat(0), to + lanes)
-    store(blocks > 2 ? load(from + 2 * stride) : splat(0), to + 2 * lanes)
-    store(blocks > 3 ? load(from + 3 * stride) : splat(0), to + 3 * lanes)
-  }
-
   @inline(always) private func multiply(
     rows: Int, panels: Int, first: Int, _ group: Int,
     _ request: (start: UnsafeRawPointer, bytes: Int)? = nil
   ) {
-    if input.depth > 0 { add(input, rows: rows, panels: panels, first: first, group) }
     var hidden = hidden
     if let request { (hidden.next, hidden.nextBytes) = request }
-    add(hidden, rows: rows, panels: panels, first: first, group)
+    var operands = input.depth > 0 ? input : hidden
+    start(&operands, rows: rows, panels: panels, first: first, group)
+    add(operands, rows: rows, panels: panels, first: first, group)
+    if input.depth > 0 { add(hidden, rows: rows, panels: panels, first: first, group) }
+  }
+
+  /// Says what a tile's sums start from. A cell with fewer than four blocks has it put into z, zeros where it lacks one.
+  @inline(always) private func start(
+    _ t: inout ReducedOperands, rows: Int, panels: Int, first: Int, _ group: Int
+  ) {
+    let blocks = s.pointee.blocks.count
+    let stride = s.pointee.blocks.stride
+    let from = initial(row + first, group)
+    let next = panels > 1 ? lanes : s.pointee.initialStride
+    if blocks == 4 {
+      (t.start, t.startNext, t.startBlock) = (from, next, stride)
+      return
+    }
+    for member in 0..<rows * panels {
+      let to = z + (first + member) * reducedColumns
+      for b in 0..<4 {
+        store(b < blocks ? load(from + member * next + b * stride) : splat(0), to + b * lanes)
+      }
+    }
   }
 
   @inline(always) private func add(

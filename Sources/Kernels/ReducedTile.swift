@@ -2,7 +2,7 @@ import KernelInterface
 
 // The micro-kernels of weights in reduced precision: a tile of one panel (four vectors) by some rows, or of one
 // row by two panels. Its sums start from `start`, or else from what is at `z`, where they are written. Panels of pairs:
-// PairTile.swift.
+// PairTile.swift, TallTile.swift.
 
 /// What a panel holds.
 enum ReducedPanel {
@@ -18,7 +18,14 @@ enum ReducedPanel {
   /// Bytes of one of its rows.
   @inline(always) var rowBytes: Int { (self == .bfloat16Pairs ? 16 : 8) * lanes }
   /// Most rows of a tile: what the registers hold beside weights on their way.
-  @inline(always) var tileRows: Int { isPaired ? pairTileRows : self == .widened ? 3 : 2 }
+  @inline(always) var tileRows: Int {
+    switch self {
+    case .int8: byteTileRows
+    case .bfloat16Pairs: pairTileRows
+    case .widened: 3
+    case .bfloat16: 2
+    }
+  }
 
   /// What weights of a format come in.
   @inline(always) init(_ format: WeightFormat) {
@@ -27,7 +34,7 @@ enum ReducedPanel {
 }
 
 /// Most rows of any tile.
-@inline(always) var mostTileRows: Int { pairTileRows > 3 ? pairTileRows : 3 }
+@inline(always) var mostTileRows: Int { byteTileRows > 3 ? byteTileRows : 3 }
 
 /// Where a tile's operands are. A member is a row, or a panel of the only row.
 struct ReducedOperands {
@@ -42,19 +49,34 @@ struct ReducedOperands {
   var scales: Floats
   /// Rows of the panel: ks, or pairs of ks.
   var depth: Int
-  /// What the sums start from if not from z, and from there to the next member's.
+  /// What the sums start from if not from z, and from there to the next member's and to the next vector's.
   var start: Floats?
   var startNext = 0
+  var startBlock = lanes
   /// What is needed next: with each row of a panel of pairs another `nextBytes` of it are asked for; 0: nothing is.
   var next: UnsafeRawPointer?
   var nextBytes = 0
   var mask: UInt32 = 0xffff_0000
 }
 
-extension ReducedOperands {
-  /// What the first member's sums start from, and from there to the next member's.
-  @inline(always) func beginning(_ z: MutableFloats, _ zNext: Int) -> (Floats, Int) {
-    start.map { ($0, startNext) } ?? (Floats(z), zNext)
+/// What a tile's sums start from: vector b of member m at `first + m * next + b * block`.
+struct ReducedStart {
+  var first: Floats
+  var next: Int
+  var block: Int
+
+  /// What is at z.
+  @inline(always) init(_ z: MutableFloats, _ zNext: Int) {
+    (first, next, block) = (Floats(z), zNext, lanes)
+  }
+
+  @inline(always) init(_ t: ReducedOperands, _ z: MutableFloats, _ zNext: Int) {
+    self.init(z, zNext)
+    if let start = t.start { (first, next, block) = (start, t.startNext, t.startBlock) }
+  }
+
+  @inline(always) func vector(_ member: Int, _ b: Int) -> Vector {
+    load(first + member * next + b * block)
   }
 }
 
@@ -111,11 +133,11 @@ private struct FloatSums {
   var v2: Vector
   var v3: Vector
 
-  @inline(always) init(_ z: Floats) {
-    v0 = load(z)
-    v1 = load(z + lanes)
-    v2 = load(z + 2 * lanes)
-    v3 = load(z + 3 * lanes)
+  @inline(always) init(_ start: ReducedStart, _ member: Int) {
+    v0 = start.vector(member, 0)
+    v1 = start.vector(member, 1)
+    v2 = start.vector(member, 2)
+    v3 = start.vector(member, 3)
   }
 
   @inline(always) func write(_ z: MutableFloats) {
@@ -139,9 +161,9 @@ private struct FloatSums {
   rows: Int, panels: Int, _ t: ReducedOperands, _ z: MutableFloats, _ zNext: Int
 ) {
   let members = rows * panels
-  let (from, next) = t.beginning(z, zNext)
-  var s0 = FloatSums(from)
-  var s1 = members > 1 ? FloatSums(from + next) : s0
+  let start = ReducedStart(t, z, zNext)
+  var s0 = FloatSums(start, 0)
+  var s1 = members > 1 ? FloatSums(start, 1) : s0
   let mask = splat(bits: t.mask)
   var a = t.a
   var w = t.weights
@@ -178,10 +200,10 @@ private struct FloatSums {
 @inline(always) private func widenedTile(
   rows: Int, _ t: ReducedOperands, _ z: MutableFloats, _ zNext: Int
 ) {
-  let (from, next) = t.beginning(z, zNext)
-  var s0 = FloatSums(from)
-  var s1 = rows > 1 ? FloatSums(from + next) : s0
-  var s2 = rows > 2 ? FloatSums(from + 2 * next) : s0
+  let start = ReducedStart(t, z, zNext)
+  var s0 = FloatSums(start, 0)
+  var s1 = rows > 1 ? FloatSums(start, 1) : s0
+  var s2 = rows > 2 ? FloatSums(start, 2) : s0
   var a = t.a
   var w = t.weights.assumingMemoryBound(to: Float.self)
   for _ in 0..<t.depth {

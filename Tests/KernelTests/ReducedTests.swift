@@ -153,7 +153,8 @@ typealias Format = KernelInterface.WeightFormat
     set: InstructionSet, format: Format
   ) throws {
     var random = Random(23)
-    for (m, n, k) in [(9, 70, 300), (50, 33, 17)] {
+    // Each height of a tile, and more ks than whole numbers are summed over.
+    for (m, n, k) in [(50, 33, 17)] + (6...12).map({ ($0, 70, 1030) }) {
       let a = try Matrix(m, k, random: &random)
       let (b, _) = try Self.rounded(k, n, format, &random)
       let bias = try Matrix(1, n, random: &random)
@@ -222,7 +223,10 @@ typealias Format = KernelInterface.WeightFormat
     set: InstructionSet
   ) throws {
     for blocks in blockSets {
-      for (rows, units, width) in [(1, 37, 4), (2, 64, 9), (5, 33, 1), (70, 16, 20), (3, 300, 40)] {
+      for (rows, units, width) in [
+        (1, 37, 4), (2, 64, 9), (5, 33, 1), (70, 16, 20), (3, 300, 40), (8, 33, 530),
+        (23, 20, 530),
+      ] {
         let p = try LSTMStepTests.Problem(
           rows: rows, units: units, inputWidth: width, blocks: blocks, peepholes: rows == 5)
         try Self.round(p, .int8)

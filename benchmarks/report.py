@@ -105,7 +105,8 @@ def tables(selected, rows: list[dict], limits, threads: list[int], least: bool =
             }
             if not have:
                 continue
-            bound = workload.bound_us(count, limits)
+            peak = next(iter(have.values())).get("peak_gflops")
+            bound = workload.bound_us(count, limits, peak)
             others = {p: r for p, r in have.items() if p not in OURS}
             best = min(others, key=lambda p: others[p][field], default=None)
             ours = have.get("carousel") or have.get("carousel_python")

@@ -95,15 +95,15 @@ class Workload:
         forward = 2.0 * GATES * self.hidden_size * self.directions * weights
         return forward * self.time_steps * self.batch * (3 if self.kind == "train" else 1)
 
-    def bound_us(self, threads: int, limits: Limits) -> float:
+    def bound_us(self, threads: int, limits: Limits, peak: float | None = None) -> float:
         """No program can need less time on a machine with these limits: the larger of the flops at
-        the peak rate, and of reading in each time step the weights which that step needs. In a
-        sequence these are the recurrent ones (the input product of all steps can be one product,
-        whose flops are added when the batch is 1). Activations, latency and synchronisation are
-        left out, so 100 % cannot be reached."""
+        the peak rate (`peak`, GFLOP/s, if it was measured beside the workload), and of reading in
+        each time step the weights which that step needs. In a sequence these are the recurrent
+        ones (the input product of all steps can be one product, whose flops are added when the
+        batch is 1). Activations, latency and synchronisation are left out, so 100 % cannot be
+        reached."""
         hidden, directions = self.hidden_size, self.directions
-        peak = limits.flops_per_us(threads)
-        arithmetic = self.flops() / peak
+        arithmetic = self.flops() / (peak * 1e3 if peak else limits.flops_per_us(threads))
         if self.kind == "step":
             weights = sum(n + hidden for n in self.layer_input_sizes())
             return max(

@@ -3,6 +3,7 @@
  *
  *   cc -O3 -march=native -pthread machine_limits.c -o machine_limits
  *   ./machine_limits [runs] [threads...]
+ *   ./machine_limits fma [runs] [threads...]    multiply-adds only
  *
  * Written with the compilers' vector extensions, so it measures whatever -march=native offers.
  * Thread k of n is pinned to the k-th of the processors that the process may use, the single
@@ -15,6 +16,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #if defined __AVX512F__
@@ -162,6 +164,9 @@ static int measure(const char *name, size_t bytes, double unit, double total, in
 int main(int argc, char **argv) {
   static const size_t kibibytes[] = {16,   32,   64,   128,  256,   384,   512,
                                      768,  1024, 2048, 4096, 8192, 16384, 32768, 262144};
+  const int only_fma = argc > 1 && strcmp(argv[1], "fma") == 0;
+  argc -= only_fma;
+  argv += only_fma;
   int runs = argc > 1 ? atoi(argv[1]) : 15;
   if (runs < 1) runs = 1;
   int processors[CPU_SETSIZE], count = 0;
@@ -176,7 +181,7 @@ int main(int argc, char **argv) {
       return 1;
     }
     int failed = measure("fma", 0, 2.0 * LANES * CHAINS, 4e9, threads, runs, processors, count);
-    for (size_t k = 0; k < sizeof kibibytes / sizeof *kibibytes; k++) {
+    for (size_t k = 0; k < sizeof kibibytes / sizeof *kibibytes && !only_fma; k++) {
       char name[32];
       const size_t bytes = kibibytes[k] << 10;
       snprintf(name, sizeof name, "read_%zu", bytes);

@@ -11,14 +11,16 @@ static uint64_t enabled_register_state(void) {
 
 uint32_t carousel_cpu_features(void) {
     unsigned a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    /* Each CPUID takes 30 us in a virtual machine, so each leaf is read once. */
+    if (__get_cpuid_max(0, NULL) < 7) return 0;
+    __cpuid(1, a, b, c, d);
     const unsigned osxsave = 1u << 27, avx = 1u << 28, fma = 1u << 12, f16c = 1u << 29;
     if ((c & (osxsave | avx | fma | f16c)) != (osxsave | avx | fma | f16c)) return 0;
     const uint64_t state = enabled_register_state();
     if ((state & 0x6) != 0x6) return 0; /* XMM and YMM are saved by the system */
 
-    unsigned b7, c7, d7;
-    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7)) return 0;
+    unsigned subleaves, b7, c7, d7;
+    __cpuid_count(7, 0, subleaves, b7, c7, d7);
     const unsigned bmi1 = 1u << 3, avx2 = 1u << 5, bmi2 = 1u << 8;
     if ((b7 & (bmi1 | avx2 | bmi2)) != (bmi1 | avx2 | bmi2)) return 0;
     uint32_t features = CAROUSEL_CPU_AVX2_FMA;
@@ -31,8 +33,10 @@ uint32_t carousel_cpu_features(void) {
     if ((state & 0xe0) == 0xe0 && (b7 & v4) == v4) { /* opmask and ZMM are saved, too */
         features |= CAROUSEL_CPU_AVX512;
         if (c7 & (1u << 11)) features |= CAROUSEL_CPU_AVX512_VNNI;
-        if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5)))
-            features |= CAROUSEL_CPU_AVX512_BF16;
+        if (subleaves >= 1) {
+            __cpuid_count(7, 1, a, b, c, d);
+            if (a & (1u << 5)) features |= CAROUSEL_CPU_AVX512_BF16;
+        }
     }
     return features;
 }

@@ -8,7 +8,7 @@
 int main(void) {
   static const char *const names[] = {"libhdf5_serial.so.103", "libhdf5.so.103", "libhdf5.so"};
   for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
-    void *library = dlopen(names[k], RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(names[k], RTLD_LAZY | RTLD_LOCAL);
     if (!library) continue;
     int (*open)(void) = NULL;
     *(void **)&open = dlsym(library, "H5open");

@@ -66,33 +66,44 @@ final class HDF5Dataset {
     try file.spend((WeightArray.count(of: shape) ?? .max).multipliedClamping(by: 8), on: path)
     let array = try WeightArray(shape: shape)
     guard array.count > 0, let values = array.values.baseAddress else { return array }
-    guard isBrainFloat else {
-      let type = file.library.nativeDouble
-      guard file.library.functions.read(handle.id, type, 0, 0, 0, values) >= 0 else {
-        throw file.library.failure("'\(path)' cannot be read")
+    if isBrainFloat {
+      let type = try file.library.own(
+        file.library.functions.datasetType(handle.id),
+        closedBy: file.library.functions.closeType, orFailWith: "dataset '\(path)' has no type")
+      // bfloat16 is the upper half of a float32; files hold it as raw 16-bit values.
+      try widen(values, array.count, as: type.id) { (bits: UInt16) in
+        Double(Float(bitPattern: UInt32(UInt16(littleEndian: bits)) << 16))
       }
-      return array
+    } else if typeName == "float32" {
+      // libhdf5 would convert in a buffer of its own, a mebibyte that it clears for each dataset.
+      try widen(values, array.count, as: file.library.nativeFloat) { (value: Float) in
+        Double(value)
+      }
+    } else {
+      try read(into: values, as: file.library.nativeDouble)
     }
-    try readBrainFloats(into: array)
     return array
   }
 
-  /// bfloat16 is the upper half of a float32; files hold it as raw 16-bit values.
-  private func readBrainFloats(into array: WeightArray) throws(EngineError) {
-    guard let values = array.values.baseAddress else { return }
-    let functions = file.library.functions
-    let type = try file.library.own(
-      functions.datasetType(handle.id), closedBy: functions.closeType,
-      orFailWith: "dataset '\(path)' has no type")
-    // The raw values fill the last quarter of the buffer, and are widened from the front:
-    // element k is written at byte 8k and read at 6n + 2k, which is never behind it.
-    let raw = UnsafeMutableRawPointer(values) + 6 * array.count
-    guard functions.read(handle.id, type.id, 0, 0, 0, raw) >= 0 else {
+  private func read(
+    into memory: UnsafeMutableRawPointer, as type: hid_t
+  ) throws(EngineError) {
+    guard file.library.functions.read(handle.id, type, 0, 0, 0, memory) >= 0 else {
       throw file.library.failure("'\(path)' cannot be read")
     }
-    for index in 0..<array.count {
-      let bits = raw.load(fromByteOffset: 2 * index, as: UInt16.self)
-      values[index] = Double(Float(bitPattern: UInt32(UInt16(littleEndian: bits)) << 16))
+  }
+
+  /// Reads numbers of fewer bytes into the end of the array, and widens them from the front: element k is written at
+  /// byte 8 k and read at or behind it.
+  private func widen<Stored: BitwiseCopyable>(
+    _ values: UnsafeMutablePointer<Double>, _ count: Int, as type: hid_t,
+    _ widened: (Stored) -> Double
+  ) throws(EngineError) {
+    let size = MemoryLayout<Stored>.stride
+    let raw = UnsafeMutableRawPointer(values) + (8 - size) * count
+    try read(into: raw, as: type)
+    for index in 0..<count {
+      values[index] = widened(raw.load(fromByteOffset: size * index, as: Stored.self))
     }
   }
 

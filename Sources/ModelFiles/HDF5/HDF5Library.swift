@@ -11,7 +11,7 @@ final class HDF5Library: @unchecked Sendable {
   /// Version and file name, for people.
   let identity: String
   let fileAccess, datasetCreation: hid_t
-  let nativeDouble, nativeInt64, nativeUInt16, nativeUInt8: hid_t
+  let nativeFloat, nativeDouble, nativeInt64, nativeUInt16, nativeUInt8: hid_t
   let float32, float64, int64, uint16, int8, cString: hid_t
   /// Among the reasons of errors: no memory.
   private let noSpace: hid_t
@@ -68,6 +68,7 @@ final class HDF5Library: @unchecked Sendable {
     }
     fileAccess = try library.global("H5P_CLS_FILE_ACCESS_ID_g", as: hid_t.self)
     datasetCreation = try library.global("H5P_CLS_DATASET_CREATE_ID_g", as: hid_t.self)
+    nativeFloat = try library.global("H5T_NATIVE_FLOAT_g", as: hid_t.self)
     nativeDouble = try library.global("H5T_NATIVE_DOUBLE_g", as: hid_t.self)
     nativeInt64 = try library.global("H5T_NATIVE_INT64_g", as: hid_t.self)
     nativeUInt16 = try library.global("H5T_NATIVE_UINT16_g", as: hid_t.self)

@@ -39,7 +39,7 @@ enum FileSeal {
   private static func checksum(
     of file: borrowing OpenFile, count: Int
   ) throws(EngineError) -> UInt32 {
-    let block = try Buffer<UInt8>(count: 1 << 18)
+    let block = try Buffer<UInt8>(count: 1 << 16)
     var checksum = CRC32()
     var offset = 0
     while offset < count {

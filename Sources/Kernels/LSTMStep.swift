@@ -163,9 +163,8 @@ private func stepRows(
   _ arguments: UnsafePointer<LSTMStepArguments>, _ capacity: Int, _ z: MutableFloats,
   widened: MutableFloats? = nil
 ) {
-  let rows = arguments.pointee.rows
   let blocks = arguments.pointee.blocks.count
-  let rowBlocks = (rows + capacity - 1) / capacity
+  let rowBlocks = Tiles(arguments.pointee.rows, most: capacity)
   let groups = arguments.pointee.endGroup - arguments.pointee.firstGroup
   /// Of one k of a group.
   let bytes =
@@ -188,9 +187,8 @@ private func stepRows(
         &p, asks: asks, next: asksNext ? weights + toNext * bytes * p.depth : nil,
         nextBytes: rowBytes(group + toNext), widened, z)
     }
-    var row = 0
-    for block in 0..<rowBlocks {
-      let count = (rows - row + rowBlocks - block - 1) / (rowBlocks - block)
+    for block in 0..<rowBlocks.count {
+      let (row, count) = (rowBlocks.start(block), rowBlocks.height(block))
       var p = RowOperands(
         x: arguments.pointee.hidden, xStride: 0, weights: arguments.pointee.recurrentWeights,
         depth: 0,
@@ -209,7 +207,6 @@ private func stepRows(
       p.depth = arguments.pointee.hiddenWidth
       add(Bytes(arguments.pointee.recurrentWeights) + group * bytes * p.depth, &p, count)
       finishStep(arguments, row: row, group: group, count, byRow: true, Floats(z))
-      row += count
     }
   }
 }

@@ -16,21 +16,16 @@ func product(_ arguments: UnsafePointer<ProductArguments>) {
     let p = arguments.pointee
     let zeros = UnsafeRawPointer(zeros).assumingMemoryBound(to: Float.self)
     if p.format != .float32 { return reducedProduct(p, zeros) }
-    // Blocks of nearly equal heights: a last block of some rows would read all of B for them.
-    let most = rowBlock(p.depth)
-    var blocks = (p.rows + most - 1) / most
-    var m = 0
-    while m < p.rows {
-      let rows = (p.rows - m + blocks - 1) / blocks
-      blocks -= 1
+    // A last block of some rows would read all of B for them.
+    let blocks = Tiles(p.rows, most: rowBlock(p.depth))
+    for block in 0..<blocks.count {
       var k = 0
       // At least once: without any k, C is what the sums start from.
       repeat {
         let depth = p.depth - k < depthBlock ? p.depth - k : depthBlock
-        multiplyBlock(p, m, rows, k, depth, zeros)
+        multiplyBlock(p, blocks.start(block), blocks.height(block), k, depth, zeros)
         k += depth
       } while k < p.depth
-      m += rows
     }
   }
 }

@@ -98,7 +98,7 @@ private let inverseScale: Float = 0x1p-64
   return fma(powerOfTwo(biased: n), smallExponential(r, from: splat(1) + r), splat(1))
 }
 
-/// A quotient before its division, which costs as much as ten multiplications.
+/// tanh before its division, which costs as much as ten multiplications.
 struct TanhFraction {
   var numerator: Vector
   /// Of the denominator over 2.
@@ -107,9 +107,14 @@ struct TanhFraction {
   @inline(always) var denominator: Vector { splat(2) + excess }
   @inline(always) var value: Vector { numerator / denominator }
 
-  /// The denominator of a product with 1 / `gate`: one division is enough for both. It does not wait for 2 + excess.
-  @inline(always) func denominator(times gate: Vector) -> Vector {
-    fma(gate, excess, gate + gate)
+  /// The denominator times another one. It does not wait for 2 + excess.
+  @inline(always) func denominator(times other: Vector) -> Vector {
+    fma(other, excess, other + other)
+  }
+
+  /// tanh times a gate that is the reciprocal of `other`: one division for both.
+  @inline(always) func value(dividedBy other: Vector) -> Vector {
+    numerator / denominator(times: other)
   }
 }
 

@@ -52,37 +52,38 @@ struct StepPlaces {
 // MARK: - The usual cell
 
 struct StandardMember {
-  /// 1 / i and 1 / o.
-  var i: Vector
-  var o: Vector
+  /// 1 / i
+  var inputDenominator: Vector
   var f: Vector
   var g: TanhFraction
+  /// 1 / o
+  var outputDenominator: Vector
   var c: Vector
 
   /// Everything that does not wait for the cell.
   @inline(always) init(_ z: BlockRow, _ previous: Floats) {
-    i = gateDenominator(z.b0)
+    inputDenominator = gateDenominator(z.b0)
     // With a division of its own: a forget gate of 1 then carries the cell on unchanged.
     f = splat(1) / gateDenominator(z.b1)
     g = tanhFraction(z.b2)
-    o = gateDenominator(z.b3)
-    c = fma(f, load(previous), g.numerator / g.denominator(times: i))
+    outputDenominator = gateDenominator(z.b3)
+    c = fma(f, load(previous), g.value(dividedBy: inputDenominator))
   }
 
   @inline(always) func writeGates(_ p: StepPlaces, _ member: Int, _ blockStride: Int) {
     guard let gates = p.gates else { return }
     let to = gates + member * p.gatesNext
-    let reciprocal = splat(1) / g.denominator(times: i)
+    let reciprocal = splat(1) / g.denominator(times: inputDenominator)
     store(g.denominator * reciprocal, to)
     store(f, to + blockStride)
-    store(g.numerator * (i * reciprocal), to + 2 * blockStride)
-    store(splat(1) / o, to + 3 * blockStride)
+    store(g.numerator * (inputDenominator * reciprocal), to + 2 * blockStride)
+    store(splat(1) / outputDenominator, to + 3 * blockStride)
   }
 
   @inline(always) func writeState(_ p: StepPlaces, _ member: Int) {
     store(c, p.cell + member * p.cellNext)
-    let t = tanhFraction(c)
-    store(t.numerator / t.denominator(times: o), p.output + member * p.outputNext)
+    store(
+      tanhFraction(c).value(dividedBy: outputDenominator), p.output + member * p.outputNext)
   }
 }
 
@@ -91,11 +92,15 @@ private struct StandardPair {
   var first: StandardMember
   var second: StandardMember
 
+  @inline(always) init(_ p: StepPlaces, _ member: Int, _ z0: BlockRow, _ z1: BlockRow) {
+    first = StandardMember(z0, p.previous + member * p.previousNext)
+    second = StandardMember(z1, p.previous + (member + 1) * p.previousNext)
+  }
+
+  /// The same of sums in memory.
   @inline(always) init(_ p: StepPlaces, _ member: Int, _ z: Floats) {
     let z = z + member * 4 * lanes
-    let previous = p.previous + member * p.previousNext
-    first = StandardMember(BlockRow(4, z, lanes), previous)
-    second = StandardMember(BlockRow(4, z + 4 * lanes, lanes), previous + p.previousNext)
+    self.init(p, member, BlockRow(4, z, lanes), BlockRow(4, z + 4 * lanes, lanes))
   }
 
   @inline(always) func writeGates(_ p: StepPlaces, _ member: Int, _ blockStride: Int) {
@@ -155,12 +160,9 @@ private struct StandardPair {
 @inline(always) func finishStandard(
   _ p: StepPlaces, _ member: Int, _ blockStride: Int, _ z0: BlockRow, _ z1: BlockRow
 ) {
-  let first = StandardMember(z0, p.previous + member * p.previousNext)
-  let second = StandardMember(z1, p.previous + (member + 1) * p.previousNext)
-  first.writeState(p, member)
-  second.writeState(p, member + 1)
-  first.writeGates(p, member, blockStride)
-  second.writeGates(p, member + 1, blockStride)
+  let pair = StandardPair(p, member, z0, z1)
+  pair.writeState(p, member)
+  pair.writeGates(p, member, blockStride)
 }
 
 // MARK: - Every other cell
@@ -176,7 +178,7 @@ private struct StandardPair {
     let gates = p.gates.map { $0 + member * p.gatesNext }
 
     /// 1 / σ of a block's sum, with its peephole; 1 if the cell lacks the gate.
-    @inline(always) func gate(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Vector {
+    @inline(always) func denominator(_ block: Int, _ peephole: Floats?, _ cell: Vector) -> Vector {
       guard block >= 0 else { return splat(1) }
       var sum = load(z + block * lanes)
       if let peephole { sum = fma(load(peephole + unit), cell, sum) }
@@ -186,16 +188,16 @@ private struct StandardPair {
     }
 
     let previous = load(p.previous + member * p.previousNext)
-    let i = gate(b.input, s.pointee.inputPeephole, previous)
+    let input = denominator(b.input, s.pointee.inputPeephole, previous)
     let f =
       b.couples
-      ? splat(1) - splat(1) / i : splat(1) / gate(b.forget, s.pointee.forgetPeephole, previous)
+      ? splat(1) - splat(1) / input
+      : splat(1) / denominator(b.forget, s.pointee.forgetPeephole, previous)
     let g = tanhFraction(load(z + b.cell * lanes))
     if let gates { store(g.value, gates + b.cell * b.stride) }
-    let c = clip(fma(f, previous, g.numerator / g.denominator(times: i)), s.pointee.cellClip)
+    let c = clip(fma(f, previous, g.value(dividedBy: input)), s.pointee.cellClip)
     store(c, p.cell + member * p.cellNext)
-    let o = gate(b.output, s.pointee.outputPeephole, c)
-    let t = tanhFraction(c)
-    store(t.numerator / t.denominator(times: o), p.output + member * p.outputNext)
+    let output = denominator(b.output, s.pointee.outputPeephole, c)
+    store(tanhFraction(c).value(dividedBy: output), p.output + member * p.outputNext)
   }
 }

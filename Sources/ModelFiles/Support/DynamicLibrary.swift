@@ -18,9 +18,8 @@ struct DynamicLibrary: @unchecked Sendable {
     if let path = getenv(override) { tried = [String(cString: path)] }
     var reason = ""
     for candidate in tried {
-      // RTLD_LOCAL: another libhdf5 in the process (h5py has its own) must not see this one. RTLD_LAZY: some ten thousand
-      // calls within libhdf5 go through its table of functions, few of them for a file; to look all of them up took a
-      // tenth of a cold start.
+      // RTLD_LOCAL: another libhdf5 in the process (h5py has its own) must not see this one. RTLD_LAZY: libhdf5 and
+      // what it brings have some 3,100 functions to look up, few of which a file needs.
       if let handle = dlopen(candidate, RTLD_LAZY | RTLD_LOCAL) {
         name = candidate
         self.handle = handle

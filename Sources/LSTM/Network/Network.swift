@@ -51,12 +51,10 @@ public final class Network<S: Scalar>: @unchecked Sendable {
     var shapes: [SignalShape] = []
     var layers: [Layer<S>?] = []
     var parameters: [Parameter] = []
-    var names: Set<String> = []
+    var paths = NamePaths()
     var count = 0
     for (index, node) in description.nodes.enumerated() {
-      guard names.insert(node.layer.name).inserted else {
-        throw EngineError(.invalidArgument, "two layers are named '\(node.layer.name)'")
-      }
+      try paths.addLayer(node.layer.name)
       guard node.inputs.allSatisfy({ $0 >= 0 && $0 < index }) else {
         throw EngineError(
           .invalidArgument, "layer '\(node.layer.name)' reads a layer that does not come before it")
@@ -94,11 +92,13 @@ public final class Network<S: Scalar>: @unchecked Sendable {
             offset: count, count: declaration.shape.reduce(1, *),
             initializer: declaration.initializer,
             isTrainable: declaration.isTrainable && node.layer.isTrainable, node: index))
+        try paths.addArray("\(node.layer.name)/\(declaration.name)")
         count = try Memory.sum(count, Memory.rowStride(size))
       }
       layers.append(layer)
       shapes.append(layer.outputShape)
     }
+    try paths.check()
     let isInput = { (index: Int) in
       description.nodes.indices.contains(index) && layers[index] == nil
     }

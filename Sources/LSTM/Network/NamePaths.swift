@@ -6,42 +6,51 @@ struct NamePaths {
 
   private var layers: [String: String] = [:]
   private var arrays: [String: String] = [:]
+  /// Every group that a file needs, and the first name that needs it.
+  private var groups: [String: String] = [:]
 
   /// - Throws: ``EngineError/Code/invalidArgument`` if no file could hold the layer beside those before it.
   mutating func addLayer(_ name: String) throws(EngineError) {
-    let path = try NamePaths.path(name)
-    guard let other = layers.updateValue(name, forKey: path) else { return }
-    throw EngineError(
-      .invalidArgument,
-      other == name
-        ? "two layers are named '\(name)'"
-        : "layers '\(other)' and '\(name)' would be the same group of a file")
+    let parts = try NamePaths.parts(name)
+    if let other = layers.updateValue(name, forKey: NamePaths.path(parts)) {
+      throw EngineError(
+        .invalidArgument,
+        other == name
+          ? "two layers are named '\(name)'"
+          : "layers '\(other)' and '\(name)' would be the same group of a file")
+    }
+    try addGroups(parts, for: name)
   }
 
+  /// - Throws: ``EngineError/Code/invalidArgument`` if no file could hold the parameter beside the names before it.
   mutating func addArray(_ name: String) throws(EngineError) {
-    guard let other = arrays.updateValue(name, forKey: try NamePaths.path(name)) else { return }
-    throw EngineError(
-      .invalidArgument, "parameters '\(other)' and '\(name)' would be the same array of a file")
+    let parts = try NamePaths.parts(name)
+    try addGroups(parts.dropLast(), for: name)
+    let path = NamePaths.path(parts)
+    if let other = arrays.updateValue(name, forKey: path) {
+      throw EngineError(
+        .invalidArgument, "parameters '\(other)' and '\(name)' would be the same array of a file")
+    }
+    if let inner = groups[path] { throw NamePaths.lies(inner, inArray: name) }
   }
 
-  /// No group and no array may lie in an array.
-  func check() throws(EngineError) {
-    for (path, name) in layers { try check(name, path.split(separator: "/")[...]) }
-    for (path, name) in arrays { try check(name, path.split(separator: "/").dropLast()) }
-  }
-
-  private func check(_ name: String, _ path: ArraySlice<Substring>) throws(EngineError) {
-    var path = path
-    while !path.isEmpty {
-      if let array = arrays[path.joined(separator: "/")] {
-        throw EngineError(
-          .invalidArgument, "'\(name)' would lie in the array '\(array)' of a file")
-      }
-      path = path.dropLast()
+  private mutating func addGroups(
+    _ parts: ArraySlice<Substring>, for name: String
+  ) throws(EngineError) {
+    var parts = parts
+    while !parts.isEmpty {
+      let path = NamePaths.path(parts)
+      if let array = arrays[path] { throw NamePaths.lies(name, inArray: array) }
+      if groups[path] == nil { groups[path] = name }
+      parts = parts.dropLast()
     }
   }
 
-  private static func path(_ name: String) throws(EngineError) -> String {
+  private static func lies(_ name: String, inArray array: String) -> EngineError {
+    EngineError(.invalidArgument, "'\(name)' would lie in the array '\(array)' of a file")
+  }
+
+  private static func parts(_ name: String) throws(EngineError) -> ArraySlice<Substring> {
     let parts = name.split(separator: "/")
     guard !parts.contains(".") else {
       throw EngineError(.invalidArgument, "'\(name)' cannot be a path in a file: a part is '.'")
@@ -51,6 +60,10 @@ struct NamePaths {
         .invalidArgument,
         "a name has \(parts.count) parts between slashes, more than the limit of \(mostParts)")
     }
-    return parts.joined(separator: "/")
+    return parts[...]
+  }
+
+  private static func path(_ parts: ArraySlice<Substring>) -> String {
+    parts.joined(separator: "/")
   }
 }

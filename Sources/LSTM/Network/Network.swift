@@ -86,19 +86,19 @@ public final class Network<S: Scalar>: @unchecked Sendable {
         for extent in declaration.shape { size = try Memory.product(size, extent) }
         if reduction?.arrays[parameters.count] != nil { size = 0 }
         layer.offsets.append(count)
+        let name = "\(node.layer.name)/\(declaration.name)"
+        try paths.addArray(name)
         parameters.append(
           Parameter(
-            name: "\(node.layer.name)/\(declaration.name)", shape: declaration.shape,
+            name: name, shape: declaration.shape,
             offset: count, count: declaration.shape.reduce(1, *),
             initializer: declaration.initializer,
             isTrainable: declaration.isTrainable && node.layer.isTrainable, node: index))
-        try paths.addArray("\(node.layer.name)/\(declaration.name)")
         count = try Memory.sum(count, Memory.rowStride(size))
       }
       layers.append(layer)
       shapes.append(layer.outputShape)
     }
-    try paths.check()
     let isInput = { (index: Int) in
       description.nodes.indices.contains(index) && layers[index] == nil
     }

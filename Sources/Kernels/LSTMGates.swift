@@ -117,11 +117,8 @@ private struct StandardPair {
 @inline(never) func finishStandard(
   _ p: StepPlaces, _ count: Int, _ z: Floats, _ blockStride: Int
 ) {
-  var first = 0
-  if count % 2 == 1 {
-    finishStandard(p, 0, blockStride, BlockRow(4, z, lanes))
-    first = 1
-  }
+  let first = count % 2
+  if first == 1 { finishStandard(p, 0, blockStride, BlockRow(4, z, lanes)) }
   if first == count { return }
   if p.gates == nil {
     finishPairs(p, first, count, z, blockStride, keepsGates: false)

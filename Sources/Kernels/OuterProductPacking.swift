@@ -30,7 +30,7 @@ struct PackedColumns {
     // Only whole panels and tall tiles have errands.
     packsAhead =
       lanes >= tileRows && last > 1 && tiles.start(last - 1) + lanes <= ks.count
-      && 2 * tiles.height(last) >= tileRows && p.columns >= panelColumns
+      && hasTimeForErrands(rows: tiles.height(last)) && p.columns >= panelColumns
     if packsAhead {
       packEnds(tiles, rows, ks.count, source, stride, packed)
     } else {
@@ -75,7 +75,7 @@ struct PackedStrip {
 
   /// A part of the packing for a tile of so many rows.
   @inline(always) mutating func errand(_ height: Int) -> TileErrand {
-    guard 2 * height >= tileRows else { return .none }
+    guard hasTimeForErrands(rows: height) else { return .none }
     if asked < columns {
       let from = source.start + asked
       asked += lineBytes / MemoryLayout<Float>.stride

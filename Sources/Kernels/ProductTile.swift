@@ -39,7 +39,7 @@ struct TileOperands {
   /// Panel of B: row k at `k * panelColumns`.
   var b: Floats
   var depth: Int
-  /// Of tiles of half the height at least.
+  /// Of tiles that have time for one.
   var errand = TileErrand.none
 }
 
@@ -52,6 +52,9 @@ enum TileErrand {
   /// Copies a vector, from rows `stride` floats apart to rows `toStride` floats apart. Of packed tiles only.
   case copies(Floats, stride: Int, to: MutableFloats, toStride: Int)
 }
+
+/// Tiles of less than half the height have no time for more than what they load.
+@inline(always) func hasTimeForErrands(rows: Int) -> Bool { 2 * rows >= tileRows }
 
 /// A tile's rows of A: element (r, k) at `r * stride + k`, or packed at `k * tileRows + r`.
 struct TileRows {
@@ -213,8 +216,9 @@ func multiplyTile(
 ) {
   @inline(always) func multiply(rows: Int) {
     if isHalf { return tile(rows: rows, isPacked: isPacked, isHalf: true, t, c, cStride) }
-    // Tiles of less than half the height have no time for more than what they load.
-    guard 2 * rows >= tileRows else { return tile(rows: rows, isPacked: isPacked, t, c, cStride) }
+    guard hasTimeForErrands(rows: rows) else {
+      return tile(rows: rows, isPacked: isPacked, t, c, cStride)
+    }
     switch t.errand {
     case .asks(var next, let bytes):
       tile(rows: rows, isPacked: isPacked, t, c, cStride) {

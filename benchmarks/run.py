@@ -174,10 +174,12 @@ def run_workload(workload, workers, options, folder) -> list[dict]:
             continue
         ready.append((worker, row, []))
 
+    if not ready:
+        return rows
     peaks = []
     for _ in range(options.rounds):
         # The clock drifts by some per cent: what the machine can do is measured in each round, too.
-        peaks += [peak(ready[0][0].threads)] if ready else []
+        peaks.append(peak(ready[0][0].threads))
         for worker, row, bursts in ready:
             if "error" in row:
                 continue

@@ -154,7 +154,7 @@ typealias Format = KernelInterface.WeightFormat
   ) throws {
     var random = Random(23)
     // Each height of a tile, and more ks than whole numbers are summed over.
-    for (m, n, k) in [(50, 33, 17)] + (6...12).map({ ($0, 70, 1030) }) {
+    for (m, n, k) in [(9, 70, 300), (50, 33, 17)] + (6...12).map({ ($0, 70, 1030) }) {
       let a = try Matrix(m, k, random: &random)
       let (b, _) = try Self.rounded(k, n, format, &random)
       let bias = try Matrix(1, n, random: &random)

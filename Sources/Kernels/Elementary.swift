@@ -26,7 +26,7 @@ private let biasedMagic: Float = 12_582_912 + 127
   return (fma(n, splat(-0.693_147_18), x + x), bits(shifted))
 }
 
-/// The same of -x for gates: what ln 2 in one part leaves of n is 2e-9 n of the exponential, one last place of a gate of 1e-9,
+/// The same of -x for gates: what ln 2 in one part leaves of n is 2e-9 n of the exponential, half a last place of a gate of 1e-9,
 /// if its product with n is not rounded.
 @inline(always) private func reduce(opposite x: Vector) -> (r: Vector, n: Bits) {
   let shifted = fma(x, splat(-1.442_695_04), splat(biasedMagic))

@@ -138,12 +138,25 @@ import Testing
     let expected = try probe.output(oneExecution)
     for threads in [2, 3] {
       let (many, execution) = try probe.gradients(flow: true, threads: threads)
-      #expect(try probe.output(execution) == expected)
       #expect(many.parameters == one.parameters)
       #expect(many.input == one.input)
       #expect(many.initial == one.initial)
-      #expect(try probe.output(probe.run(keeps: false, threads: threads)) == expected)
+      for execution in [execution, try probe.run(keeps: false, threads: threads)] {
+        #expect(try probe.output(execution) == expected)
+        for state in probe.initial.indices {
+          let wanted = try probe.state(oneExecution, state, .final)
+          #expect(try probe.state(execution, state, .final) == wanted)
+        }
+      }
     }
+  }
+
+  /// Threads with few rows run their steps apart from the sequence's, with many in it (``StepStaging``): the same
+  /// bits, and each kind is among the sizes.
+  @Test(arguments: [(units: 24, batch: 5), (100, 21), (512, 18), (512, 26)])
+  func stepsApartChangeNothing(_ size: (units: Int, batch: Int)) throws {
+    guard let base = GradientTests.lstmCases.first(where: { $0.name == "vanilla" }) else { return }
+    try threadsChangeNothing(base.resized(size.units, 24, size.batch, 5))
   }
 
   /// Batch 1: the threads share the units of a step.

@@ -16,6 +16,8 @@ final class FastLSTMRun: LSTMRun<Float> {
   /// The present step's h(t-1) after recurrent dropout, by block.
   let dropped: StepRows<Float>?
   let scratch: LSTMBackwardScratch?
+  /// nil where no other thread can have a part of the batch.
+  private var staging: StepStaging?
   /// Steps since the run was made, so that the direction alternates over calls of one step, too.
   private var stepsSoFar = 0
 
@@ -48,6 +50,9 @@ final class FastLSTMRun: LSTMRun<Float> {
     scratch = frame.keeps ? try LSTMBackwardScratch(frame, cell, packed) : nil
     try super.init(
       frame, cell, weights: weights, gradients: gradients, blockStride: packed.blockStride)
+    if isFusedOnly && frame.batch > 1 && ThreadPool.shared.limit > 1 {
+      staging = try StepStaging(frame, tape)
+    }
   }
 
   override var inputBlock: Int { inputProduct?.steps ?? max(frame.steps, 1) }
@@ -68,9 +73,15 @@ final class FastLSTMRun: LSTMRun<Float> {
     guard isFusedOnly, var arguments = stepArguments(part) else {
       return super.forward(steps, part: part)
     }
+    let staged = part.count < frame.batch ? staging?.rows(of: part) : nil
     for step in steps {
       place(&arguments, step, part.lowerBound, part)
-      kernels.lstmStep(&arguments)
+      if let staged {
+        staged.run(
+          arguments, step, keepsCell: frame.keeps || step == frame.steps - 1, kernels)
+      } else {
+        kernels.lstmStep(&arguments)
+      }
     }
   }
 

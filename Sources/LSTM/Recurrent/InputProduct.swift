@@ -12,9 +12,13 @@ struct InputProduct {
 
   /// Steps per block.
   let steps: Int
+  private let regionSteps: Int
   private let frame: SequenceFrame<Float>
   private let packed: CellWeights
   private let bias: UnsafePointer<Float>?
+  /// Steps that would follow a block's: a thread's region is so far from the next one's that no core fetches rows of
+  /// the other's while it writes its last.
+  private static let gap = 4
   private let rows: StepRows<Float>
   private let gathered: StepRows<Float>?
 
@@ -31,18 +35,19 @@ struct InputProduct {
     let cached = InputProduct.cachedBytes / stepBytes
     let balanced = min(frame.inputWidth / (2 * batch), InputProduct.mostBytes / stepBytes)
     steps = min(max(cached, balanced, 1), max(frame.steps, 1))
+    regionSteps = steps + (batch > 1 && ThreadPool.shared.limit > 1 ? InputProduct.gap : 0)
     rows = try StepRows(
-      frame.plan, batch: batch, width: packed.columns, period: steps, isWritten: true)
+      frame.plan, batch: batch, width: packed.columns, period: regionSteps, isWritten: true)
     gathered =
       batch > 1 && steps > 1
-      ? try StepRows(frame.plan, batch: batch, width: frame.inputWidth, period: steps) : nil
+      ? try StepRows(frame.plan, batch: batch, width: frame.inputWidth, period: regionSteps) : nil
   }
 
   var stride: Int { rows.stride }
 
   /// z0 of a step and row, as `compute` left it.
   func at(_ step: Int, _ row: Int, part: Range<Int>) -> UnsafeMutablePointer<Float> {
-    let region = part.lowerBound * steps
+    let region = part.lowerBound * regionSteps
     let offset = step % steps * part.count
     return rows.base + (region + offset + row - part.lowerBound) * rows.stride
   }
@@ -55,7 +60,7 @@ struct InputProduct {
       c: at(block.lowerBound, part.lowerBound, part: part))
     if part.count < frame.batch && block.count > 1 {
       guard let gathered else { return }
-      let to = gathered.base + part.lowerBound * steps * gathered.stride
+      let to = gathered.base + part.lowerBound * regionSteps * gathered.stride
       for (offset, step) in block.enumerated() {
         let from = frame.input(step) + part.lowerBound * frame.inputStride
         for row in 0..<part.count {

@@ -425,6 +425,25 @@ def test_wrong_gradients_are_refused() -> None:
         net.backpropagate(x, np.ones((2, 4)), state_gradient=[(np.ones((2, 3)), np.ones((2, 4)))])
 
 
+def test_an_output_that_another_layer_reads() -> None:
+    """Two gradients are summed there, whatever an earlier tape left in the memory."""
+    rng = np.random.default_rng(10)
+    x = layers.Input((None, 3))
+    a = layers.LSTM(5, return_sequences=True)(x)
+    y = layers.GRU(2)(a)
+    net = randomised(carousel.Network(inputs=x, outputs=[a, y], dtype="float64"), rng)
+    values = rng.normal(size=(4, 6, 3))
+    given = [rng.normal(size=np.shape(output)) for output in net(values)]
+    zeros = [0 * array for array in given]
+    net.backpropagate(values * np.nan, [array * np.nan for array in given])
+    both = net.backpropagate(values, given)
+    parts = [
+        net.backpropagate(values, pair) for pair in ([given[0], zeros[1]], [zeros[0], given[1]])
+    ]
+    np.testing.assert_allclose(both.buffer, sum(p.buffer for p in parts), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(both.input, sum(p.input for p in parts), rtol=1e-12, atol=1e-12)
+
+
 # --- memory of tapes ---------------------------------------------------------------------------
 
 

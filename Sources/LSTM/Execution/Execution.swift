@@ -130,18 +130,20 @@ public final class Execution<S: Scalar> {
   }
 
   /// Sets all gradients to zero: call before the output gradients are set.
+  /// - Parameter given: of so many outputs the gradients follow, which need no zeros.
   @_specialize(where S == Float)
   @_specialize(where S == Double)
-  public func zeroGradients() {
+  public func zeroGradients(given: Int = 0) {
     guard let parameterGradients else { return }
     parameterGradients.update(repeating: 0, count: network.values.count)
-    zeroSignalGradients()
+    zeroSignalGradients(given: given)
   }
 
   /// All gradients but those of the parameters, to which the backward pass then adds.
-  func zeroSignalGradients() {
-    for signal in signals {
-      signal.gradient?.update(repeating: 0, count: signal.rows * signal.stride)
+  func zeroSignalGradients(given: Int = 0) {
+    let outputs = network.description.outputs.prefix(given)
+    for (index, signal) in signals.enumerated() where !outputs.contains(index) {
+      signal.zeroGradient(threads: context.threads)
     }
     for run in runs {
       for state in run?.states ?? [] {

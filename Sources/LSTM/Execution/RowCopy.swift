@@ -1,7 +1,8 @@
-/// Rows that are copied as they are between two arrays, (batch, time) in each.
+/// Rows that are copied as they are between two arrays, (batch, time) in each, or set to zero.
 struct RowCopy {
   let target: UnsafeMutableRawPointer
-  let source: UnsafeRawPointer
+  /// nil: zeros.
+  let source: UnsafeRawPointer?
   let batch: Int
   let time: Int
   /// Of one row.
@@ -15,23 +16,49 @@ struct RowCopy {
   /// Bytes that are worth another thread, which at this time is usually awake: some 20 microseconds.
   private static let worthwhile = 256 << 10
 
-  /// Copies all rows, divided between threads by their steps.
+  /// Copies all rows. A thread takes those rows of the batch that it also takes through a sequence: they come into its
+  /// core's cache, and leave no other's. One row is divided by its steps.
   func run(threads: Int) {
     guard threads > 1, Double(bytes) * Double(batch) * Double(time) >= Double(RowCopy.worthwhile)
-    else { return copy(steps: 0..<time) }
+    else { return copy(rows: 0..<batch, steps: 0..<time) }
     var this = self
-    ThreadPool.shared.run(parts: min(threads, time), independent: true, &this) { raw, part, parts in
+    let parts = min(threads, batch > 1 ? batch : time)
+    ThreadPool.shared.run(parts: parts, independent: true, &this) { raw, part, parts in
       let copy = raw.assumingMemoryBound(to: RowCopy.self).pointee
-      copy.copy(steps: ParallelKernels.share(copy.time, unit: 1, part, parts))
+      let (rows, steps) = (0..<copy.batch, 0..<copy.time)
+      if copy.batch > 1 {
+        copy.copy(rows: ParallelKernels.share(rows.count, unit: 1, part, parts), steps: steps)
+      } else {
+        copy.copy(rows: rows, steps: ParallelKernels.share(steps.count, unit: 1, part, parts))
+      }
     }
   }
 
-  private func copy(steps: Range<Int>) {
+  private func copy(rows: Range<Int>, steps: Range<Int>) {
+    // Rows without gaps are one.
+    let isDense = targetBatch == bytes && (source == nil || sourceBatch == bytes)
+    let (count, bytes) = isDense ? (1, rows.count * bytes) : (rows.count, bytes)
     for t in steps {
-      for b in 0..<batch {
-        (target + (b * targetBatch + t * targetTime)).copyMemory(
-          from: source + (b * sourceBatch + t * sourceTime), byteCount: bytes)
+      for b in rows.prefix(count) {
+        let row = target + (b * targetBatch + t * targetTime)
+        if let source {
+          row.copyMemory(from: source + (b * sourceBatch + t * sourceTime), byteCount: bytes)
+        } else {
+          row.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        }
       }
     }
+  }
+}
+
+extension Signal {
+  /// Sets dL/dvalues to zero.
+  func zeroGradient(threads: Int) {
+    guard let gradient else { return }
+    let bytes = stride * MemoryLayout<S>.stride
+    RowCopy(
+      target: gradient, source: nil, batch: batch, time: time, bytes: bytes, targetBatch: bytes,
+      targetTime: batch * bytes, sourceBatch: 0, sourceTime: 0
+    ).run(threads: threads)
   }
 }

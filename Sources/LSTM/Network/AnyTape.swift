@@ -161,7 +161,7 @@ extension Execution {
   func backward(
     outputGradients: [TensorView], stateGradients: [TensorView]
   ) throws(EngineError) {
-    zeroGradients()
+    zeroGradients(given: outputGradients.count)
     for (index, view) in outputGradients.enumerated() { try setOutputGradient(index, view) }
     for (index, view) in stateGradients.enumerated() { try setState(index, .finalGradient, view) }
     backward()

@@ -100,17 +100,28 @@ struct GradientSums {
     _ b: UnsafeMutablePointer<Float>?, rows: Int, d: UnsafePointer<Float>, dStride: Int,
     z: UnsafePointer<Float>? = nil, zStride: Int = 0
   ) {
-    guard let b, part == parts - 1, let padded = panel.baseAddress else { return }
+    guard let b, let padded = panel.baseAddress else { return }
     let width = blocks * blockStride
     guard units < blockStride else {
       return addSums(b, rows: rows, columns: width, d: d, dStride: dStride, z: z, zStride: zStride)
     }
+    let columns = share(of: width)
+    /// A block's columns of this thread's share, in b and with padding between the blocks.
+    func own(_ block: Int) -> (
+      UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>, count: Int
+    ) {
+      let first = block * blockStride
+      let some = columns.clamped(to: first..<first + units)
+      return (b + block * units + (some.lowerBound - first), padded + some.lowerBound, some.count)
+    }
     for block in 0..<blocks {
-      (padded + block * blockStride).update(from: b + block * units, count: units)
+      let (sums, copy, count) = own(block)
+      copy.update(from: sums, count: count)
     }
     addSums(padded, rows: rows, columns: width, d: d, dStride: dStride, z: z, zStride: zStride)
     for block in 0..<blocks {
-      (b + block * units).update(from: padded + block * blockStride, count: units)
+      let (sums, copy, count) = own(block)
+      sums.update(from: copy, count: count)
     }
   }
 
@@ -119,9 +130,11 @@ struct GradientSums {
     _ b: UnsafeMutablePointer<Float>, rows: Int, columns: Int, d: UnsafePointer<Float>,
     dStride: Int, z: UnsafePointer<Float>? = nil, zStride: Int = 0
   ) {
-    guard part == parts - 1 else { return }
+    let own = share(of: columns)
+    guard !own.isEmpty else { return }
     var arguments = ColumnSumArguments(
-      rows: rows, columns: columns, x: d, xStride: dStride, z: z, zStride: zStride, sums: b)
+      rows: rows, columns: own.count, x: d + own.lowerBound, xStride: dStride,
+      z: z.map { $0 + own.lowerBound }, zStride: zStride, sums: b + own.lowerBound)
     if descends {
       turn(&arguments.x, &arguments.xStride, rows)
       if var z = arguments.z {
@@ -130,6 +143,11 @@ struct GradientSums {
       }
     }
     kernels.addColumnSums(&arguments)
+  }
+
+  /// This thread's columns, those of D that it multiplies with, too.
+  private func share(of columns: Int) -> Range<Int> {
+    ParallelKernels.share(columns, unit: kernels.panelWidth, part, parts)
   }
 
   /// The same rows from the last to the first.
@@ -145,15 +163,32 @@ struct GradientSums {
 }
 
 extension SequenceFrame where S == Float {
-  /// dL/dx += δ Wᵀ for a run of rows; the thread takes its share of them.
+  /// Rows of the batch from which on a thread sends its own to the input, step by step: their deltas are in its core's
+  /// cache. Fewer make poor products.
+  private static let rowsPerProduct = 8
+
+  /// dL/dx += δ Wᵀ for a run of rows, which may reach over several steps; the thread takes its share of them.
   func addInputGradient(
     _ step: Int, _ row: Int, _ count: Int, deltas: UnsafePointer<Float>, _ stride: Int,
     _ matrix: PackedMatrix<Float>?, _ part: Int, _ parts: Int
   ) {
-    guard let target = inputGradient(step), let matrix else { return }
-    let share = ParallelKernels.share(count, unit: ParallelKernels.rowUnit, part, parts)
-    matrix.addProduct(
-      rows: share.count, a: deltas + share.lowerBound * stride, aStride: stride,
-      c: target + (row + share.lowerBound) * inputGradientStride, cStride: inputGradientStride)
+    guard let matrix else { return }
+    func add(_ step: Int, _ row: Int, _ deltas: UnsafePointer<Float>, _ count: Int) {
+      guard count > 0, let target = inputGradient(step) else { return }
+      matrix.addProduct(
+        rows: count, a: deltas, aStride: stride,
+        c: target + row * inputGradientStride, cStride: inputGradientStride)
+    }
+    guard parts > 1, batch >= parts * SequenceFrame.rowsPerProduct else {
+      let share = ParallelKernels.share(count, unit: ParallelKernels.rowUnit, part, parts)
+      return add(step, row + share.lowerBound, deltas + share.lowerBound * stride, share.count)
+    }
+    let own = ParallelKernels.share(batch, unit: 1, part, parts)
+    // Rows of the run count from the first of its first step.
+    let run = row..<row + count
+    for first in Swift.stride(from: 0, to: run.upperBound, by: batch) {
+      let rows = run.clamped(to: first + own.lowerBound..<first + own.upperBound)
+      add(step, rows.lowerBound, deltas + (rows.lowerBound - row) * stride, rows.count)
+    }
   }
 }

@@ -85,6 +85,17 @@ def reduced_precision(selected, times: dict, threads: list[int], field: str) -> 
     ]
 
 
+def exchange(rows: list[dict]) -> list[str]:
+    """How near to each other the processors were; what threads hand over takes as long."""
+    found = [row["exchange_ns"] for row in rows if "exchange_ns" in row]
+    if not found:
+        return []
+    return [
+        f"\nA cache line went from one processor to another and back in {min(found):.0f} to "
+        f"{max(found):.0f} ns (`exchange_ns` of a row)."
+    ]
+
+
 def tables(selected, rows: list[dict], limits, threads: list[int], least: bool = False) -> str:
     """Ratios of medians, or of the least times, which other programs disturb least."""
     field, name = ("min_us", "least") if least else ("median_us", "median")
@@ -135,6 +146,7 @@ def tables(selected, rows: list[dict], limits, threads: list[int], least: bool =
                     lines,
                 )
             ]
+            text += exchange([r for r in rows if r.get("threads") == count])
     if ratios:
         text += [
             f"\nRatio: the best float32 peer's time over ours; geometric mean {mean(ratios):.2f}, "

@@ -176,10 +176,14 @@ def run_workload(workload, workers, options, folder) -> list[dict]:
 
     if not ready:
         return rows
-    peaks = []
+    peaks, exchanges = [], []
     for _ in range(options.rounds):
-        # The clock drifts by some per cent: what the machine can do is measured in each round, too.
-        peaks.append(peak(ready[0][0].threads))
+        # The clock drifts by some per cent, and a virtual machine's processors may come to lie
+        # far from each other: what the machine can do is measured in each round, too.
+        threads = ready[0][0].threads
+        peaks.append(peak(threads))
+        if threads > 1:
+            exchanges.append(exchange())
         for worker, row, bursts in ready:
             if "error" in row:
                 continue
@@ -204,20 +208,26 @@ def run_workload(workload, workers, options, folder) -> list[dict]:
             gflops=round(workload.flops() / median / 1e3, 2),
             peak_gflops=statistics.median(peaks),
         )
+        if exchanges:
+            row["exchange_ns"] = statistics.median(exchanges)
     return rows
 
 
-def measure_limits(*arguments) -> list[dict]:
-    program = OUT / "machine_limits"
+def measure_limits(program: str, *arguments) -> list[dict]:
     text = subprocess.run(
-        [program, *map(str, arguments)], check=True, capture_output=True, text=True
+        [OUT / program, *map(str, arguments)], check=True, capture_output=True, text=True
     ).stdout
     return [json.loads(line) for line in text.splitlines()]
 
 
 def peak(threads: int) -> float:
     """Multiply-adds of the present minute, GFLOP/s."""
-    return measure_limits("fma", 3, threads)[0]["max"]
+    return measure_limits("machine_limits", "fma", 3, threads)[0]["max"]
+
+
+def exchange() -> float:
+    """Nanoseconds in which a cache line goes from one processor to another and back, now."""
+    return measure_limits("exchange")[0]["median"]
 
 
 def parse_arguments(arguments=None):
@@ -275,7 +285,7 @@ def main() -> int:
             print(f"{workload.name:28} {workload.flops() / 1e6:12.3f} MFLOP")
         return 0
     OUT.mkdir(parents=True, exist_ok=True)
-    limits_rows = measure_limits(5 if options.quick else 15, *options.threads)
+    limits_rows = measure_limits("machine_limits", 5 if options.quick else 15, *options.threads)
     rows: list[dict] = []
     with tempfile.TemporaryDirectory(prefix="carousel-bench-") as folder:
         for threads in options.threads:

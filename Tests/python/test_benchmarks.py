@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
 
 import oracle  # noqa: E402 (only now on the path)
+import report  # noqa: E402
 import workloads  # noqa: E402
 
 
@@ -101,3 +102,23 @@ def test_workers_read_the_same_numbers(tmp_path):
     again = oracle.make(workload, tmp_path / "data")
     for a, b in zip(data.arrays(), again.arrays()):
         np.testing.assert_array_equal(a, b)
+
+
+def test_tables_tell_the_ratio_and_how_far_the_processors_are():
+    def row(workload, peer, us, exchange_ns):
+        return {
+            "workload": workload,
+            "peer": peer,
+            "threads": 2,
+            "median_us": us,
+            "quiet": True,
+            "peak_gflops": 500.0,
+            "exchange_ns": exchange_ns,
+        }
+
+    names, times = ["C_b3_t4_h8", "D_train_b3_t4_h8"], [("carousel", 2.0), ("torch", 3.0)]
+    rows = [row(name, peer, us, ns) for name, ns in zip(names, (85, 400)) for peer, us in times]
+    limits = workloads.Limits([{"limit": "read_16384", "threads": 2, "max": 100.0}])
+    text = report.tables([workloads.parse(name) for name in names], rows, limits, [2])
+    assert "geometric mean 1.50, worst 1.50, over 2 rows" in text
+    assert "in 85 to 400 ns" in text

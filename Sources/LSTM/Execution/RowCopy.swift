@@ -35,11 +35,21 @@ struct RowCopy {
   }
 
   private func copy(rows: Range<Int>, steps: Range<Int>) {
-    // Rows without gaps are one.
-    let isDense = targetBatch == bytes && (source == nil || sourceBatch == bytes)
-    let (count, bytes) = isDense ? (1, rows.count * bytes) : (rows.count, bytes)
+    var (rows, steps, bytes) = (rows, steps, bytes)
+    // Rows without gaps are one, and so are steps of all rows: of large blocks the C library does not first fetch from
+    // another core what it overwrites.
+    if targetBatch == bytes && (source == nil || sourceBatch == bytes) {
+      bytes *= rows.count
+      let isWhole =
+        rows.count == batch && targetTime == bytes && (source == nil || sourceTime == bytes)
+      rows = rows.prefix(1)
+      if isWhole {
+        bytes *= steps.count
+        steps = steps.prefix(1)
+      }
+    }
     for t in steps {
-      for b in rows.prefix(count) {
+      for b in rows {
         let row = target + (b * targetBatch + t * targetTime)
         if let source {
           row.copyMemory(from: source + (b * sourceBatch + t * sourceTime), byteCount: bytes)

@@ -153,7 +153,7 @@ import Testing
 
   /// Threads with few rows run their steps apart from the sequence's, with many in it (``StepStaging``): the same
   /// bits, and each kind is among the sizes.
-  @Test(arguments: [(units: 24, batch: 5), (100, 21), (512, 18), (512, 26)])
+  @Test(arguments: [(units: 24, batch: 5), (100, 21), (40, 34), (512, 18), (512, 34)])
   func stepsApartChangeNothing(_ size: (units: Int, batch: Int)) throws {
     guard let base = GradientTests.lstmCases.first(where: { $0.name == "vanilla" }) else { return }
     try threadsChangeNothing(base.resized(size.units, 24, size.batch, 5))

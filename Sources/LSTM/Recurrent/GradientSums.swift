@@ -163,32 +163,15 @@ struct GradientSums {
 }
 
 extension SequenceFrame where S == Float {
-  /// Rows of the batch from which on a thread sends its own to the input, step by step: their deltas are in its core's
-  /// cache. Fewer make poor products.
-  private static let rowsPerProduct = 8
-
-  /// dL/dx += δ Wᵀ for a run of rows, which may reach over several steps; the thread takes its share of them.
+  /// dL/dx += δ Wᵀ for a run of rows; the thread takes its share of them.
   func addInputGradient(
     _ step: Int, _ row: Int, _ count: Int, deltas: UnsafePointer<Float>, _ stride: Int,
     _ matrix: PackedMatrix<Float>?, _ part: Int, _ parts: Int
   ) {
-    guard let matrix else { return }
-    func add(_ step: Int, _ row: Int, _ deltas: UnsafePointer<Float>, _ count: Int) {
-      guard count > 0, let target = inputGradient(step) else { return }
-      matrix.addProduct(
-        rows: count, a: deltas, aStride: stride,
-        c: target + row * inputGradientStride, cStride: inputGradientStride)
-    }
-    guard parts > 1, batch >= parts * SequenceFrame.rowsPerProduct else {
-      let share = ParallelKernels.share(count, unit: ParallelKernels.rowUnit, part, parts)
-      return add(step, row + share.lowerBound, deltas + share.lowerBound * stride, share.count)
-    }
-    let own = ParallelKernels.share(batch, unit: 1, part, parts)
-    // Rows of the run count from the first of its first step.
-    let run = row..<row + count
-    for first in Swift.stride(from: 0, to: run.upperBound, by: batch) {
-      let rows = run.clamped(to: first + own.lowerBound..<first + own.upperBound)
-      add(step, rows.lowerBound, deltas + (rows.lowerBound - row) * stride, rows.count)
-    }
+    guard let target = inputGradient(step), let matrix else { return }
+    let share = ParallelKernels.share(count, unit: ParallelKernels.rowUnit, part, parts)
+    matrix.addProduct(
+      rows: share.count, a: deltas + share.lowerBound * stride, aStride: stride,
+      c: target + (row + share.lowerBound) * inputGradientStride, cStride: inputGradientStride)
   }
 }

@@ -15,6 +15,8 @@ struct StepStaging {
 
   /// Of a thread's rows, in bytes. Copying more costs what it saves.
   private static let most = 128 << 10
+  /// A thread's rows from which on copying the gates of a tape, too, costs less than it saves.
+  private static let leastWithGates = 16
   /// Between the rows of two threads, for each row that they have.
   private static let gap = 4 * Memory.rowGranularity
 
@@ -26,8 +28,9 @@ struct StepStaging {
       count: Memory.product(frame.batch, 2 * hidden + cell + gates + StepStaging.gap))
   }
 
-  /// A thread's own; nil if they are so many that other threads' lines matter less.
+  /// A thread's own; nil if they are so many, or with gates so few, that other threads' lines matter less.
   func rows(of part: Range<Int>) -> StagedRows? {
+    guard gates == 0 || part.count >= StepStaging.leastWithGates else { return nil }
     let row = 2 * hidden + cell + gates
     guard part.count * row * MemoryLayout<Float>.stride <= StepStaging.most else { return nil }
     let first = base + part.lowerBound * (row + StepStaging.gap)

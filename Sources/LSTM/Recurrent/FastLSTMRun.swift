@@ -16,7 +16,7 @@ final class FastLSTMRun: LSTMRun<Float> {
   /// The present step's h(t-1) after recurrent dropout, by block.
   let dropped: StepRows<Float>?
   let scratch: LSTMBackwardScratch?
-  /// nil where no other thread can have a part of the batch.
+  /// nil where it is of no use.
   private var staging: StepStaging?
   /// Steps since the run was made, so that the direction alternates over calls of one step, too.
   private var stepsSoFar = 0
@@ -50,9 +50,7 @@ final class FastLSTMRun: LSTMRun<Float> {
     scratch = frame.keeps ? try LSTMBackwardScratch(frame, cell, packed) : nil
     try super.init(
       frame, cell, weights: weights, gradients: gradients, blockStride: packed.blockStride)
-    if isFusedOnly && frame.batch > 1 && ThreadPool.shared.limit > 1 {
-      staging = try StepStaging(frame, tape)
-    }
+    if isFusedOnly { staging = try StepStaging(frame, tape) }
   }
 
   override var inputBlock: Int { inputProduct?.steps ?? max(frame.steps, 1) }

@@ -12,27 +12,38 @@ struct StepStaging {
   private let hidden: Int
   private let cell: Int
   private let gates: Int
+  /// Of all these, for one row of the batch.
+  private let row: Int
 
-  /// Of a thread's rows, in bytes. Copying more costs what it saves.
-  private static let most = 128 << 10
+  /// Floats of a thread's rows, 128 KiB. Copying more costs what it saves.
+  private static let most = 32 << 10
   /// A thread's rows from which on copying the gates of a tape, too, costs less than it saves.
   private static let leastWithGates = 16
   /// Between the rows of two threads, for each row that they have.
   private static let gap = 4 * Memory.rowGranularity
 
-  init(_ frame: SequenceFrame<Float>, _ tape: LSTMTape<Float>) throws(EngineError) {
+  /// nil where no thread would have rows here.
+  init?(_ frame: SequenceFrame<Float>, _ tape: LSTMTape<Float>) throws(EngineError) {
     hidden = frame.hidden.stride
     cell = tape.newCell.stride
     gates = frame.keeps ? tape.gates.stride : 0
+    row = 2 * hidden + cell + gates
+    let threads = min(ThreadPool.shared.limit, frame.batch)
+    guard threads > 1 else { return nil }
+    // A batch that is divided has parts from the one size to the other.
+    let (smallest, largest) = (frame.batch / threads, (frame.batch + 1) / 2)
+    guard smallest * row <= StepStaging.most,
+      gates == 0 || largest >= StepStaging.leastWithGates
+    else { return nil }
     base = try frame.plan.arena.allocate(
-      count: Memory.product(frame.batch, 2 * hidden + cell + gates + StepStaging.gap))
+      count: Memory.product(frame.batch, row + StepStaging.gap))
   }
 
   /// A thread's own; nil if they are so many, or with gates so few, that other threads' lines matter less.
   func rows(of part: Range<Int>) -> StagedRows? {
-    guard gates == 0 || part.count >= StepStaging.leastWithGates else { return nil }
-    let row = 2 * hidden + cell + gates
-    guard part.count * row * MemoryLayout<Float>.stride <= StepStaging.most else { return nil }
+    guard gates == 0 || part.count >= StepStaging.leastWithGates,
+      part.count * row <= StepStaging.most
+    else { return nil }
     let first = base + part.lowerBound * (row + StepStaging.gap)
     let cells = first + 2 * part.count * hidden
     return StagedRows(

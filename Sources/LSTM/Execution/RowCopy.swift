@@ -25,12 +25,13 @@ struct RowCopy {
     let parts = min(threads, batch > 1 ? batch : time)
     ThreadPool.shared.run(parts: parts, independent: true, &this) { raw, part, parts in
       let copy = raw.assumingMemoryBound(to: RowCopy.self).pointee
-      let (rows, steps) = (0..<copy.batch, 0..<copy.time)
-      if copy.batch > 1 {
-        copy.copy(rows: ParallelKernels.share(rows.count, unit: 1, part, parts), steps: steps)
+      var (rows, steps) = (0..<copy.batch, 0..<copy.time)
+      if rows.count > 1 {
+        rows = ParallelKernels.share(rows.count, unit: 1, part, parts)
       } else {
-        copy.copy(rows: rows, steps: ParallelKernels.share(steps.count, unit: 1, part, parts))
+        steps = ParallelKernels.share(steps.count, unit: 1, part, parts)
       }
+      copy.copy(rows: rows, steps: steps)
     }
   }
 
